@@ -1,0 +1,141 @@
+"""Find the core set: search long on training files, try every winner on every file, rank greedily by what each adds.
+
+    python benchmarks/sources.py --set train
+    python benchmarks/core_set.py --files 60 --seconds 30 -o src/llm_compiler/data/core-set.json
+
+Resumable: what a search found is kept in the work folder (`--work`), and the matrix as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from corpus import Unit, sample, units
+from sources import SETS
+
+from llm_compiler.llvm.pipeline import Candidate, PassList
+from llm_compiler.llvm.target import Profile
+from llm_compiler.llvm.worker import Job, WorkerPool
+from llm_compiler.tuning.budget import Budget
+from llm_compiler.tuning.tuner import Tuner, TuningOptions
+
+Row = dict[str, object]
+
+
+def search(unit: Unit, seconds: float, profile: str, seed: int) -> list[Row]:
+    """The distinct best candidates of one file, minimised, best first."""
+    options = TuningOptions(Budget(seconds=seconds), Profile(profile), jobs=1, seed=seed, store=False)
+    with Tuner(options) as tuner:
+        result = tuner.tune(unit.source, cflags=unit.flags)
+        if result.candidate is None or result.baseline is None or result.best is None:
+            return []
+        print(f"{unit.name}: {result.baseline.bytes} -> {result.best.bytes} ({result.saving_pct:.2f} %), "
+              f"{result.evaluations} evaluations", file=sys.stderr, flush=True)
+        candidate = result.candidate
+        return [{"passes": candidate.passes.text, "codegen_options": list(candidate.codegen_options),
+                 "pass_options": list(candidate.pass_options), "from": unit.name,
+                 "saving_pct": round(result.saving_pct, 3)}]
+
+
+def matrix_row(unit: Unit, candidates: list[Candidate], profile: str) -> list[int | None]:
+    """Bytes of the baseline, then of every candidate, on one file."""
+    options = TuningOptions(Budget(evaluations=1), Profile(profile), jobs=1, store=False)
+    with Tuner(options) as tuner:
+        try:
+            prepared = tuner._prepare(unit.source, unit.flags, None)
+        except Exception as error:
+            print(f"{unit.name}: {error}", file=sys.stderr)
+            return []
+        sizes: list[int | None] = [prepared.baseline.total]
+        pool: WorkerPool = tuner._workers()
+        for candidate in candidates:
+            measurement = pool.run(Job(prepared.bitcode, candidate, prepared.lowering)).measurement
+            sizes.append(measurement.size.total if measurement and measurement.size else None)
+        return sizes
+
+
+def rank(matrix: list[list[int | None]], count: int, keep: int) -> list[int]:
+    """Indices of candidates, each the one that adds most to the mean saving of the best of those before it."""
+    files = [row for row in matrix if row and row[0]]
+    best = [1.0] * len(files)
+    order: list[int] = []
+    while len(order) < keep:
+        gains = []
+        for index in range(count):
+            gain = 0.0
+            for position, row in enumerate(files):
+                size, base = row[index + 1], row[0]
+                if size is not None and base:
+                    gain += max(0.0, best[position] - size / base)
+            gains.append((gain, -index))
+        gain, negative = max(gains)
+        if gain <= 1e-6:
+            break
+        chosen = -negative
+        order.append(chosen)
+        for position, row in enumerate(files):
+            size, base = row[chosen + 1], row[0]
+            if size is not None and base:
+                best[position] = min(best[position], size / base)
+        mean = 100 * (1 - sum(best) / len(best))
+        print(f"{len(order)}: candidate {chosen}, mean saving {mean:.3f} %", file=sys.stderr)
+    return order
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=60)
+    parser.add_argument("--matrix-files", type=int, default=120)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--profile", default="deploy", choices=[str(profile) for profile in Profile])
+    parser.add_argument("--keep", type=int, default=40)
+    parser.add_argument("--largest", type=int, default=60000, help="bytes of source beyond which a file is left out")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("core-set-work"))
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    found = [unit for unit in units(list(SETS["train"])) if unit.source.stat().st_size <= arguments.largest]
+    chosen = sample(found, arguments.matrix_files, arguments.seed)
+    if not chosen:
+        print("no training files; run sources.py --set train first", file=sys.stderr)
+        return 2
+    rows: list[Row] = []
+    started = time.monotonic()
+    with ProcessPoolExecutor(2) as executor:
+        waiting = {}
+        for unit in chosen[: arguments.files]:
+            file = arguments.work / f"{arguments.profile}-{unit.name.replace('/', '-')}.json"
+            if file.exists():
+                rows += json.loads(file.read_text())
+            else:
+                waiting[file] = executor.submit(search, unit, arguments.seconds, arguments.profile, arguments.seed)
+        for file, future in waiting.items():
+            found_rows = future.result()
+            file.write_text(json.dumps(found_rows))
+            rows += found_rows
+        candidates = list(dict.fromkeys(
+            Candidate(PassList.parse(str(row["passes"])), tuple(row["codegen_options"]), tuple(row["pass_options"]))  # type: ignore[arg-type]
+            for row in rows))
+        combined = dict.fromkeys(candidates)
+        candidates = list(combined)
+        print(f"{len(candidates)} candidates after {time.monotonic() - started:.0f} s", file=sys.stderr)
+        matrix = list(executor.map(matrix_row, chosen, [candidates] * len(chosen),
+                                   [arguments.profile] * len(chosen)))
+    order = rank(matrix, len(candidates), arguments.keep)
+    held = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
+    held[arguments.profile] = [
+        {"passes": candidates[index].passes.text, "codegen_options": list(candidates[index].codegen_options),
+         "pass_options": list(candidates[index].pass_options)} for index in order]
+    arguments.output.write_text(json.dumps(held, indent=1) + "\n")
+    print(f"{len(order)} candidates written to {arguments.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Search for smaller objects: objective, strategies, minimisation, budget, store."""

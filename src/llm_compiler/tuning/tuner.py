@@ -1,0 +1,360 @@
+"""Tune one input, or many: baseline, unoptimised IR, search, and an object lowered by clang itself and measured again.
+
+The figure of a result is never the search's: the winner's object is made by the very clang that made the baseline,
+with the user's flags, and is taken only if its loaded sections are smaller.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from llm_compiler.errors import CompileError, InputError, LlmcError
+from llm_compiler.llvm import frontend, library, registry
+from llm_compiler.llvm.module import digest
+from llm_compiler.llvm.objectfile import ObjectSize, measure
+from llm_compiler.llvm.pipeline import Candidate, PassList
+from llm_compiler.llvm.registry import Tier
+from llm_compiler.llvm.target import X86_64, Lowering, Profile, architecture, normalise_triple
+from llm_compiler.llvm.worker import Inspection, Job, Limits, Status, WorkerPool
+from llm_compiler.paths import cache_folder
+from llm_compiler.tuning import data
+from llm_compiler.tuning.budget import Budget
+from llm_compiler.tuning.result import Sizes, TuningResult, TuningStatus, stock_commands
+from llm_compiler.tuning.search import Evaluated, Search, SearchState
+from llm_compiler.tuning.space import space_for
+from llm_compiler.tuning.store import Store, key_of
+from llm_compiler.tuning.strategies import make_strategy
+
+Progress = Callable[[str, SearchState], None]
+
+
+@dataclass(frozen=True)
+class TuningOptions:
+    """What decides a tuning beside its input.
+
+    level: the flag of the baseline (`-Oz`; `llmc cc` passes the user's own). clang: a clang to use instead of the
+    one found. store: whether results are kept and looked up.
+    """
+
+    budget: Budget = Budget(seconds=10.0)
+    profile: Profile = Profile.DEPLOY
+    strategy: str = "adaptive"
+    tier: Tier = Tier.PRODUCTION
+    target: str = X86_64
+    jobs: int = 2
+    seed: int = 0
+    cflags: tuple[str, ...] = ()
+    level: str = "-Oz"
+    clang: str | None = None
+    store: bool = True
+    memory: int = 3 << 30
+
+
+@dataclass
+class _Prepared:
+    """An input made ready: all files are in the run's own folder."""
+
+    source: Path
+    bitcode: Path
+    lowering: Lowering
+    baseline_object: bytes
+    baseline: ObjectSize
+    inspection: Inspection
+    input_hash: str
+    baseline_seconds: float
+    lower_seconds: float = 0.0
+    clang: frontend.Clang = field(default=frontend.Clang(("clang",)))
+
+
+class Tuner:
+    """Holds the workers and the store over many inputs. Use it as a context manager."""
+
+    def __init__(self, options: TuningOptions = TuningOptions(), *, on_progress: Progress | None = None) -> None:  # noqa: B008
+        self.options = options
+        self._on_progress = on_progress
+        self._lib = library.load()
+        self._registry = registry.load(full=options.tier > Tier.PRODUCTION)
+        self._triple = normalise_triple(options.target)
+        self._space = space_for(self._registry, options.tier, str(options.profile), architecture(self._triple))
+        make_strategy(options.strategy, self._space, options.seed)  # an unknown name is said before any work
+        self._folder = tempfile.TemporaryDirectory(prefix="llmc-", ignore_cleanup_errors=True)
+        self._pool: WorkerPool | None = None
+        self._store = Store() if options.store else None
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+        if self._store is not None:
+            self._store.close()
+        self._folder.cleanup()
+
+    def tune(self, source: str | Path, *, cflags: Sequence[str] | None = None, name: str | None = None,
+             baseline_object: bytes | None = None) -> TuningResult:
+        """Tune one file. What is wrong with the input is a result with status FAILED, never an exception.
+
+        name: how the input is called in the result. baseline_object: clang's own object when the caller has it.
+        """
+        started = time.monotonic()
+        path = Path(source)
+        flags = self.options.cflags if cflags is None else tuple(cflags)
+        blank = TuningResult(
+            input=name or str(source), status=TuningStatus.FAILED, profile=str(self.options.profile),
+            target=self._triple, llvm=self._lib.version_text, seed=self.options.seed,
+        )
+        try:
+            prepared = self._prepare(path, flags, baseline_object)
+            result = self._tune(prepared, flags, blank)
+        except LlmcError as error:
+            return replace(blank, message=str(error), seconds=time.monotonic() - started)
+        return replace(result, seconds=result.seconds if result.from_store else time.monotonic() - started)
+
+    # --- preparation ---
+
+    def _workspace(self) -> Path:
+        self._count += 1
+        folder = Path(self._folder.name) / str(self._count)
+        folder.mkdir()
+        return folder
+
+    def _workers(self) -> WorkerPool:
+        if self._pool is None:
+            budget = self.options.budget.seconds
+            seconds = 60.0 if budget is None else max(10.0, budget)
+            self._pool = WorkerPool(self.options.jobs, Limits(seconds, self.options.memory),
+                                    cache_folder() / "crashes")
+        return self._pool
+
+    def _prepare(self, source: Path, flags: tuple[str, ...], baseline_object: bytes | None) -> _Prepared:
+        frontend.check_readable(source)
+        if source.suffix not in frontend.SOURCE_SUFFIXES:
+            raise InputError(f"{source} has an unknown suffix; name a .c, .cc, .cpp, .cxx, .ll or .bc file")
+        options = self.options
+        folder = self._workspace()
+        clang = frontend.clang_for(self._triple, frontend.is_cxx(source), options.clang)
+        started = time.monotonic()
+        if source.suffix in frontend.IR_SUFFIXES:
+            inspection = self._inspect(source)
+            source = folder / "input.bc"
+            source.write_bytes(inspection.bitcode)
+            bitcode = source
+            object_ = baseline_object or self._baseline(clang, source, flags, folder, bitcode)
+            seconds = time.monotonic() - started
+        else:
+            bitcode = folder / "unoptimised.bc"
+            with concurrent.futures.ThreadPoolExecutor(1) as executor:
+                made = executor.submit(frontend.emit_unoptimised, clang, source, flags, bitcode, options.level)
+                if baseline_object is None and options.profile is Profile.DEPLOY:
+                    object_ = self._baseline(clang, source, flags, folder, bitcode)
+                    made.result()
+                else:
+                    made.result()
+                    object_ = baseline_object or self._baseline(clang, source, flags, folder, bitcode)
+            seconds = time.monotonic() - started
+            inspection = self._inspect(bitcode)
+        baseline = measure(object_)
+        if inspection.functions and len(inspection.optnone) == inspection.functions:
+            raise InputError(
+                f"all {inspection.functions} functions carry `optnone`, which blocks every pass; "
+                "make the IR with -O1 or higher and -Xclang -disable-llvm-passes")
+        external: tuple[str, ...] = ()
+        triple = inspection.triple or self._triple
+        if architecture(triple) != architecture(self._triple):
+            raise InputError(f"the IR is for {triple}; say --target {triple}")
+        lowering = Lowering(triple, options.profile, inspection.relocation, inspection.code_model)
+        if frontend.needs_external_lowering(lowering, self._lib.targets):
+            external = (*clang.command, *clang.target_flags,
+                        *frontend.lowering_arguments("INPUT", "OUTPUT", options.profile, cflags=flags))
+            lowering = replace(lowering, external=external)
+        return _Prepared(source, bitcode, lowering, object_, baseline, inspection,
+                         digest(bitcode.read_bytes()), seconds, clang=clang)
+
+    def _inspect(self, path: Path) -> Inspection:
+        outcome = self._workers().inspect(path)
+        if isinstance(outcome, Inspection):
+            return outcome
+        if outcome.status is Status.INVALID:
+            raise InputError(outcome.message)
+        raise InputError(f"{path}: LLVM {self._lib.version_text} {outcome.status.replace('_', ' ')} while reading it"
+                         f" ({outcome.message}); the file is corrupted")
+
+    def _baseline(self, clang: frontend.Clang, source: Path, flags: tuple[str, ...], folder: Path,
+                  bitcode: Path) -> bytes:
+        """deploy: the object of `clang -Oz -c`. paper: clang's -Oz passes, lowered at codegen level -O0."""
+        output = folder / "baseline.o"
+        options = self.options
+        if options.profile is Profile.DEPLOY:
+            language = ["-x", "ir", "-Wno-override-module"] if source.suffix in frontend.IR_SUFFIXES else []
+            given = frontend.lowering_flags(flags) if language else list(flags)
+            clang.run([*given, options.level, "-c", *language, str(source), "-o", str(output)])
+        else:
+            optimised = folder / "baseline.bc"
+            frontend.emit_optimised(clang, bitcode, frontend.lowering_flags(flags), optimised, options.level)
+            frontend.lower(clang, optimised, output, options.profile, cflags=flags)
+        return output.read_bytes()
+
+    # --- tuning ---
+
+    def _tune(self, prepared: _Prepared, flags: tuple[str, ...], blank: TuningResult) -> TuningResult:
+        options = self.options
+        key = key_of(
+            input=prepared.input_hash, lowering=prepared.lowering, flags=frontend.lowering_flags(flags),
+            tier=options.tier, strategy=options.strategy, llvm=self._lib.version, level=options.level,
+            baseline=digest(prepared.baseline_object), clang=prepared.clang.command,
+            seed=options.seed if options.budget.evaluations is not None else None,
+            kind="seconds" if options.budget.seconds is not None else "evaluations",
+            space=repr(self._space),
+        )
+        if self._store is not None:
+            held = self._store.get(key, seconds=options.budget.seconds, evaluations=options.budget.evaluations)
+            if held is not None:
+                with contextlib.suppress(KeyError, TypeError, LlmcError):
+                    return replace(TuningResult.from_record(*held), input=blank.input)
+        base = replace(
+            blank, status=TuningStatus.NO_GAIN, input_hash=prepared.input_hash, object=prepared.baseline_object,
+            baseline=Sizes(prepared.baseline.total, prepared.baseline.text_data, None),
+            best=Sizes(prepared.baseline.total, prepared.baseline.text_data, None),
+            verification="clang's own object",
+        )
+        if prepared.inspection.functions == 0 or prepared.baseline.total == 0:
+            return replace(base, message="the object has no code; there is nothing to tune")
+        notes = []
+        if prepared.inspection.optnone:
+            notes.append(f"{len(prepared.inspection.optnone)} of {prepared.inspection.functions} functions carry "
+                         "`optnone`, which blocks every pass on them")
+        interrupted = False
+        search = self._search(prepared)
+        try:
+            search.run(make_strategy(options.strategy, self._space, options.seed))
+        except KeyboardInterrupt:
+            interrupted = True
+            self._workers().cancel()
+        state = search.state
+        base = replace(
+            base, evaluations=state.evaluations, message="; ".join(notes), cpu_seconds=state.cpu_seconds,
+            outcomes=tuple((str(status), count) for status, count in sorted(state.outcomes.items())),
+            trace=tuple(state.trace),
+        )
+        result = self._finish(prepared, flags, base, state)
+        if interrupted:
+            return replace(result, message="; ".join([*notes, "interrupted; this is the best found until then"]))
+        if self._store is not None and result.object is not None:
+            self._store.put(key, result.as_record(), result.object, seconds=options.budget.seconds,
+                            evaluations=options.budget.evaluations)
+        return result
+
+    def _search(self, prepared: _Prepared) -> Search:
+        options = self.options
+        deadline = None
+        if options.budget.seconds is not None:
+            # The last lowering by clang is part of the budget; the baseline compile bounds what it takes.
+            reserve = min(0.5 * options.budget.seconds, 0.05 + 0.6 * prepared.baseline_seconds)
+            deadline = time.monotonic() + options.budget.seconds - reserve
+        name = prepared.source.name
+
+        def report(state: SearchState) -> None:
+            if self._on_progress is not None:
+                self._on_progress(name, state)
+
+        return Search(self._workers(), prepared.bitcode, prepared.lowering, deadline=deadline,
+                      evaluations=options.budget.evaluations, on_progress=report)
+
+    def _finish(self, prepared: _Prepared, flags: tuple[str, ...], base: TuningResult,
+                state: SearchState) -> TuningResult:
+        """The best candidate whose object, made by clang, is smaller than the baseline's."""
+        for evaluated in state.ranking:
+            if evaluated.total >= prepared.baseline.total:
+                break
+            with contextlib.suppress(CompileError):
+                result = self._confirm(prepared, flags, base, evaluated)
+                if result is not None:
+                    return result
+        return base
+
+    def _confirm(self, prepared: _Prepared, flags: tuple[str, ...], base: TuningResult,
+                 evaluated: Evaluated) -> TuningResult | None:
+        candidate = evaluated.candidate
+        pool = self._workers()
+        outcome = pool.run(Job(prepared.bitcode, candidate, prepared.lowering, lower=False, whole=True, verify=True,
+                               count=True, keep_bitcode=True))
+        measurement = outcome.measurement
+        if measurement is None or measurement.bitcode is None:
+            return None
+        optimised = prepared.bitcode.parent / "optimised.bc"
+        optimised.write_bytes(measurement.bitcode)
+        output = prepared.bitcode.parent / "tuned.o"
+        mllvm = (*candidate.pass_options, *candidate.codegen_options)
+        frontend.lower(prepared.clang, optimised, output, self.options.profile, cflags=flags, options=mllvm,
+                       level=self._lowering_level())
+        object_ = output.read_bytes()
+        size = measure(object_)
+        if size.total >= prepared.baseline.total:
+            return None
+        clang = prepared.clang
+        front = [clang.name, *clang.target_flags, *flags, self.options.level, "-Xclang", "-disable-llvm-passes",
+                 "-emit-llvm", "-c", base.input, "-o", "unoptimised.bc"]
+        lower = [clang.name, *clang.target_flags, *frontend.lowering_arguments(
+            "optimised.bc", "tuned.o", self.options.profile, cflags=flags, options=mllvm, level=self._lowering_level())]
+        return replace(
+            base, status=TuningStatus.IMPROVED, candidate=candidate, object=object_, bitcode=measurement.bitcode,
+            best=Sizes(size.total, size.text_data, measurement.instructions),
+            baseline=replace(base.baseline or Sizes(0, 0), instructions=self._baseline_instructions(prepared)),
+            tier=str(data.candidate_tier(candidate, self._registry)),
+            verification="IR verifier; passes and options of the tier; not executed",
+            reproduce=stock_commands(base.input, candidate, front, lower,
+                                     Path(base.input).suffix in frontend.IR_SUFFIXES),
+        )
+
+    def _lowering_level(self) -> str | None:
+        return self.options.level if self.options.profile is Profile.DEPLOY else None
+
+    def _baseline_instructions(self, prepared: _Prepared) -> int | None:
+        outcome = self._workers().run(Job(prepared.bitcode, Candidate(self._space.oz), prepared.lowering, lower=False,
+                                          count=True))
+        return outcome.measurement.instructions if outcome.measurement else None
+
+
+def tune(source: str | Path, *, budget: str = "10s", profile: str = "deploy", strategy: str = "adaptive",
+         trust: str = "production", target: str = X86_64, jobs: int = 2, seed: int = 0,
+         cflags: Sequence[str] = (), store: bool = True) -> TuningResult:
+    """Tune one C, C++, IR or bitcode file.
+
+        result = llm_compiler.tune("crc32.c", budget="2s", cflags=["-Iinclude"])
+        result.write("crc32.o")
+        print(result.saving_pct, result.pass_list)
+
+    Raises LlmcError for options that make no sense and for an input that cannot be tuned.
+    """
+    options = TuningOptions(Budget.parse(budget), Profile(profile), strategy, Tier.parse(trust), target, jobs, seed,
+                            tuple(cflags), store=store)
+    with Tuner(options) as tuner:
+        result = tuner.tune(source)
+    if result.status is TuningStatus.FAILED:
+        raise InputError(result.message)
+    return result
+
+
+def tune_many(sources: Sequence[tuple[str, tuple[str, ...] | None]], options: TuningOptions,
+              on_progress: Progress | None = None) -> Iterator[TuningResult]:
+    """Results of (file, flags) pairs, in order; flags None means the options' own."""
+    with Tuner(options, on_progress=on_progress) as tuner:
+        for source, flags in sources:
+            yield tuner.tune(source, cflags=flags)
+
+
+__all__ = ["PassList", "Tuner", "TuningOptions", "tune", "tune_many"]
