@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from corpus import Unit, sample, units
 from sources import SETS
 
+from llm_compiler.llvm import registry
 from llm_compiler.llvm.pipeline import Candidate, PassList
+from llm_compiler.llvm.registry import Tier
 from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import Job, WorkerPool
+from llm_compiler.tuning import data
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.tuner import Tuner, TuningOptions
 
@@ -87,12 +92,45 @@ def rank(matrix: list[list[int | None]], count: int, keep: int) -> list[int]:
     return order
 
 
+def unions(candidates: list[Candidate], count: int, seed: int) -> list[tuple[str, ...]]:
+    """Sets of options drawn by how often winners hold them, one of a group at most."""
+    rng = random.Random(seed)
+    held = Counter(option for candidate in candidates for option in candidate.codegen_options)
+    groups = {option: group for group in data.option_groups("codegen", Tier.PRODUCTION, "x86_64") for option in group}
+    sets = []
+    for _ in range(count):
+        chosen: dict[tuple[str, ...], str] = {}
+        for _ in range(rng.randint(3, 9)):
+            option = rng.choices(list(held), list(held.values()))[0]
+            chosen.setdefault(groups.get(option, (option,)), option)
+        sets.append(tuple(chosen.values()))
+    return sets
+
+
+def head_start(matrix: list[list[int | None]], candidates: list[Candidate]) -> list[str]:
+    """The options that, on the -Oz pipeline and with nothing else, save most in total."""
+    oz = candidates[0].passes
+    best: tuple[float, list[str]] = (0.0, [])
+    for index, candidate in enumerate(candidates):
+        if candidate.passes != oz or candidate.pass_options:
+            continue
+        rows = [row for row in matrix if row and row[0] and row[index + 1] is not None]
+        total = sum(row[0] or 0 for row in rows)
+        saved = sum((row[0] or 0) - (row[index + 1] or 0) for row in rows)
+        mean = sum(1 - (row[index + 1] or 0) / (row[0] or 1) for row in rows) / max(1, len(rows))
+        if total and saved / total > best[0]:
+            best = (saved / total, list(candidate.codegen_options))
+            print(f"head start: {100 * saved / total:.3f} % in total, {100 * mean:.3f} % mean: {best[1]}", file=sys.stderr)
+    return best[1]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=60)
     parser.add_argument("--matrix-files", type=int, default=120)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--profile", default="deploy", choices=[str(profile) for profile in Profile])
+    parser.add_argument("--unions", type=int, default=24)
     parser.add_argument("--keep", type=int, default=40)
     parser.add_argument("--largest", type=int, default=60000, help="bytes of source beyond which a file is left out")
     parser.add_argument("--seed", type=int, default=1)
@@ -122,15 +160,21 @@ def main() -> int:
         candidates = list(dict.fromkeys(
             Candidate(PassList.parse(str(row["passes"])), tuple(row["codegen_options"]), tuple(row["pass_options"]))  # type: ignore[arg-type]
             for row in rows))
-        combined = dict.fromkeys(candidates)
-        candidates = list(combined)
+        # A minimised list has lost what its own file did not need: the whole -Oz pipeline under the same options
+        # stands beside it, and under unions of options that won often.
+        oz = data.oz_pipeline(registry.load())
+        candidates += [Candidate(oz, candidate.codegen_options, candidate.pass_options) for candidate in candidates]
+        candidates += [Candidate(oz, options) for options in unions(candidates, arguments.unions, arguments.seed)]
+        candidates = list(dict.fromkeys([Candidate(oz), *candidates]))
         print(f"{len(candidates)} candidates after {time.monotonic() - started:.0f} s", file=sys.stderr)
         matrix = list(executor.map(matrix_row, chosen, [candidates] * len(chosen),
                                    [arguments.profile] * len(chosen)))
     order = rank(matrix, len(candidates), arguments.keep)
     held = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
+    if arguments.profile == "deploy":
+        held["deploy-head-start"] = head_start(matrix, candidates)
     held[arguments.profile] = [
-        {"passes": candidates[index].passes.text, "codegen_options": list(candidates[index].codegen_options),
+        {"passes": "" if candidates[index].passes == oz else candidates[index].passes.text, "codegen_options": list(candidates[index].codegen_options),
          "pass_options": list(candidates[index].pass_options)} for index in order]
     arguments.output.write_text(json.dumps(held, indent=1) + "\n")
     print(f"{len(order)} candidates written to {arguments.output}")

@@ -86,6 +86,9 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
 
 # cl::ResetAllOptionOccurrences has no C binding; it is exported by every libLLVM since 3.x and takes no arguments.
 _RESET_OPTIONS = "_ZN4llvm2cl25ResetAllOptionOccurrencesEv"
+# cl::ParseCommandLineOptions(int, const char *const *, StringRef, raw_ostream *, const char *, bool): the C binding
+# gives it a null stream for its errors, with which it ignores an unknown option in silence; without one it exits.
+_PARSE_OPTIONS = "_ZN4llvm2cl23ParseCommandLineOptionsEiPKPKcNS_9StringRefEPNS_11raw_ostreamES2_b"
 
 _TARGET_PARTS = ("TargetInfo", "Target", "TargetMC", "AsmPrinter", "AsmParser")
 
@@ -120,6 +123,10 @@ class Library:
         if self.version[0] < MINIMUM_MAJOR:
             raise ToolchainError(f"{path} is LLVM {self.version_text}; version {MINIMUM_MAJOR} or newer is needed")
         self._reset_options: Callable[[], None] | None = getattr(self._dll, _RESET_OPTIONS, None)
+        self._parse_options: Any = getattr(self._dll, _PARSE_OPTIONS, None)
+        if self._parse_options is not None:
+            self._parse_options.restype = ctypes.c_bool
+            self._parse_options.argtypes = [_I, ctypes.POINTER(_S), _S, _Z, _P, _S, ctypes.c_bool]
         for target in self.targets:
             for part in _TARGET_PARTS:
                 initialise = getattr(self._dll, f"LLVMInitialize{target}{part}", None)
@@ -156,7 +163,8 @@ class Library:
     def set_options(self, options: tuple[str, ...]) -> None:
         """Set LLVM's command-line options for the whole process, after taking back the ones set before.
 
-        LLVM itself ends the process with exit code 1 on an unknown option: call this in a worker only.
+        LLVM itself ends the process with exit code 1 on an unknown or malformed option: call this in a worker only.
+        A library that exports no cl::ParseCommandLineOptions passes over unknown ones.
         """
         if self._reset_options is not None:
             self._reset_options()
@@ -164,7 +172,10 @@ class Library:
             return
         words = [b"llmc", *(option.encode() for option in options)]
         argv = (_S * len(words))(*words)
-        self.LLVMParseCommandLineOptions(len(words), argv, b"")
+        if self._parse_options is not None:
+            self._parse_options(len(words), argv, b"", 0, None, None, False)
+        else:
+            self.LLVMParseCommandLineOptions(len(words), argv, b"")
 
     def take_string(self, address: int | None) -> str:
         """Copy a string that LLVM allocated, and free it."""

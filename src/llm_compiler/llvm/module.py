@@ -131,16 +131,27 @@ class Module:
 
     def count_instructions(self) -> int:
         """IR instructions in all bodies."""
+        return sum(self.count_in(function) for function in self.functions())
+
+    def count_in(self, function: int, limit: int | None = None) -> int:
+        """IR instructions of one function; counting stops at `limit`."""
         lib, count = self.lib, 0
-        for function in self.functions():
-            block = lib.LLVMGetFirstBasicBlock(function)
-            while block:
-                instruction = lib.LLVMGetFirstInstruction(block)
-                while instruction:
-                    count += 1
-                    instruction = lib.LLVMGetNextInstruction(instruction)
-                block = lib.LLVMGetNextBasicBlock(block)
+        block = lib.LLVMGetFirstBasicBlock(function)
+        while block:
+            instruction = lib.LLVMGetFirstInstruction(block)
+            while instruction:
+                count += 1
+                if count == limit:
+                    return count
+                instruction = lib.LLVMGetNextInstruction(instruction)
+            block = lib.LLVMGetNextBasicBlock(block)
         return count
+
+    def name_of(self, value: int) -> str:
+        """The name of a function or global."""
+        length = ctypes.c_size_t()
+        address = self.lib.LLVMGetValueName2(value, ctypes.byref(length))
+        return ctypes.string_at(address, length.value).decode(errors="replace")
 
     def functions_with_attribute(self, name: str) -> list[str]:
         """Names of the functions with a body that carry an enum attribute such as `optnone`."""
@@ -149,9 +160,7 @@ class Module:
         found = []
         for function in self.functions():
             if lib.LLVMGetEnumAttributeAtIndex(function, 0xFFFFFFFF, kind):
-                length = ctypes.c_size_t()
-                address = lib.LLVMGetValueName2(function, ctypes.byref(length))
-                found.append(ctypes.string_at(address, length.value).decode(errors="replace"))
+                found.append(self.name_of(function))
         return found
 
     def verify(self) -> str | None:

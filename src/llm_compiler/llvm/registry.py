@@ -133,6 +133,8 @@ class Registry:
                 close = [name for name in self._levels if name.startswith(item.name[:4])][:3]
                 hint = f"did you mean {' or '.join(close)}?" if close else "`llmc passes` lists them"
                 raise PipelineError(f"LLVM {self.version} has no pass '{item.name}'; {hint}")
+        if not passes.passes:
+            return
         checked = _check_in_child(str(passes.canonical(self.level)))
         if checked is not None:
             raise PipelineError(f"LLVM {self.version} does not take the pass list: {checked}")

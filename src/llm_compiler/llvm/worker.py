@@ -172,7 +172,7 @@ class _Evaluator:
         return found.handle
 
     def run(self, job: Job) -> Measurement:
-        started = time.perf_counter()
+        started = time.process_time()
         candidate = job.candidate
         bitcode, instructions = self.optimise(job)
         ir_hash = digest(bitcode)
@@ -194,7 +194,7 @@ class _Evaluator:
             size, ir_hash, object_hash, instructions,
             bitcode if job.keep_bitcode else None,
             data if job.keep_object or job.assembly else None,
-            time.perf_counter() - started, lowered,
+            time.process_time() - started, lowered,
         )
 
     def lower(self, job: Job, bitcode: bytes) -> bytes:
@@ -469,6 +469,9 @@ class WorkerPool:
             ticket, job = self._queue.popleft()
             worker.ticket, worker.job = ticket, job
             worker.deadline = time.monotonic() + self.limits.seconds
+            # Both sides share the file's position: what earlier jobs printed is not this one's.
+            os.lseek(worker.stderr, 0, os.SEEK_SET)
+            os.ftruncate(worker.stderr, 0)
             with contextlib.suppress(OSError):  # a dead worker is noticed when its channel is read
                 _send(worker.channel, pickle.dumps(job, protocol=5))
 

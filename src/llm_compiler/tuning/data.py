@@ -79,3 +79,10 @@ def core_set(registry: Registry, tier: Tier, profile: str, arch: str, oz: PassLi
         if registry.tier_of(passes) <= tier and candidate not in found:
             found.append(candidate)
     return tuple(found)
+
+
+def head_start(tier: Tier, profile: str, arch: str) -> tuple[str, ...]:
+    """The set of options that saves most in total on files that are not searched at all; empty when none is known."""
+    allowed = {option for group in option_groups("codegen", tier, arch) for option in group}
+    return tuple(option for option in json.loads(_read("core-set.json")).get(f"{profile}-head-start", ())
+                 if option in allowed)

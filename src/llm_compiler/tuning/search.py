@@ -126,7 +126,8 @@ class Search:
                 if deadline is not None and time.monotonic() >= deadline and flights[0].outcome is None:
                     self._abandon(flights)
                     return
-            while flights and (outcome := flights[0].outcome) is not None:
+            # One tell to one ask: how many have finished by now must not decide what the next ask knows.
+            if (outcome := flights[0].outcome) is not None:
                 flight = flights.popleft()
                 tell(flight.candidate, self._record(flight.candidate, outcome))
 

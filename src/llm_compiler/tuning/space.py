@@ -37,7 +37,7 @@ class Space:
     """The search space for one library, trust tier and target.
 
     passes: names by level. codegen_options and pass_options: groups of texts of which a candidate holds one at most.
-    oz: clang's -Oz pipeline written out.
+    oz: clang's -Oz pipeline written out. head_start: the options that save most on -Oz when nothing is searched.
     """
 
     passes: dict[str, tuple[str, ...]]
@@ -45,6 +45,7 @@ class Space:
     pass_options: tuple[tuple[str, ...], ...]
     oz: PassList
     core_set: tuple[Candidate, ...]
+    head_start: tuple[str, ...]
 
     def random_pass(self, rng: random.Random, level: str) -> Pass | None:
         """A pass that may stand at a level, with parameters."""
@@ -148,4 +149,5 @@ def space_for(registry: Registry, tier: Tier, profile: str, arch: str) -> Space:
         data.option_groups("pass", tier, arch),
         oz,
         data.core_set(registry, tier, profile, arch, oz),
+        data.head_start(tier, profile, arch),
     )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -70,8 +71,18 @@ class _Prepared:
     inspection: Inspection
     input_hash: str
     baseline_seconds: float
-    lower_seconds: float = 0.0
-    clang: frontend.Clang = field(default=frontend.Clang(("clang",)))
+    clang: frontend.Clang
+    head_start: _HeadStart | None = None
+
+
+@dataclass(frozen=True)
+class _HeadStart:
+    """What clang itself makes with the best fixed options, compiled beside the baseline: a gain for files so large
+    that the budget ends before the first evaluation."""
+
+    options: tuple[str, ...]
+    object: bytes
+    size: ObjectSize
 
 
 class Tuner:
@@ -147,25 +158,26 @@ class Tuner:
         options = self.options
         folder = self._workspace()
         clang = frontend.clang_for(self._triple, frontend.is_cxx(source), options.clang)
-        started = time.monotonic()
-        if source.suffix in frontend.IR_SUFFIXES:
+        ir_input = source.suffix in frontend.IR_SUFFIXES
+        inspection: Inspection | None = None
+        bitcode = folder / "unoptimised.bc"
+        if ir_input:
             inspection = self._inspect(source)
-            source = folder / "input.bc"
-            source.write_bytes(inspection.bitcode)
-            bitcode = source
+            bitcode.write_bytes(inspection.bitcode)
+            source = bitcode
+        started = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(3) as executor:
+            made = None if ir_input else executor.submit(
+                frontend.emit_unoptimised, clang, source, flags, bitcode, options.level)
+            ahead = executor.submit(self._head_start, clang, source, flags, folder) if options.jobs > 1 else None
+            if options.profile is not Profile.DEPLOY and made is not None:
+                made.result()
             object_ = baseline_object or self._baseline(clang, source, flags, folder, bitcode)
             seconds = time.monotonic() - started
-        else:
-            bitcode = folder / "unoptimised.bc"
-            with concurrent.futures.ThreadPoolExecutor(1) as executor:
-                made = executor.submit(frontend.emit_unoptimised, clang, source, flags, bitcode, options.level)
-                if baseline_object is None and options.profile is Profile.DEPLOY:
-                    object_ = self._baseline(clang, source, flags, folder, bitcode)
-                    made.result()
-                else:
-                    made.result()
-                    object_ = baseline_object or self._baseline(clang, source, flags, folder, bitcode)
-            seconds = time.monotonic() - started
+            if made is not None:
+                made.result()
+            head_start = ahead.result() if ahead is not None else None
+        if inspection is None:
             inspection = self._inspect(bitcode)
         baseline = measure(object_)
         if inspection.functions and len(inspection.optnone) == inspection.functions:
@@ -182,7 +194,7 @@ class Tuner:
                         *frontend.lowering_arguments("INPUT", "OUTPUT", options.profile, cflags=flags))
             lowering = replace(lowering, external=external)
         return _Prepared(source, bitcode, lowering, object_, baseline, inspection,
-                         digest(bitcode.read_bytes()), seconds, clang=clang)
+                         digest(bitcode.read_bytes()), seconds, clang, head_start)
 
     def _inspect(self, path: Path) -> Inspection:
         outcome = self._workers().inspect(path)
@@ -199,14 +211,31 @@ class Tuner:
         output = folder / "baseline.o"
         options = self.options
         if options.profile is Profile.DEPLOY:
-            language = ["-x", "ir", "-Wno-override-module"] if source.suffix in frontend.IR_SUFFIXES else []
-            given = frontend.lowering_flags(flags) if language else list(flags)
-            clang.run([*given, options.level, "-c", *language, str(source), "-o", str(output)])
+            clang.run(self._plain_compile(source, flags, output))
         else:
             optimised = folder / "baseline.bc"
             frontend.emit_optimised(clang, bitcode, frontend.lowering_flags(flags), optimised, options.level)
             frontend.lower(clang, optimised, output, options.profile, cflags=flags)
         return output.read_bytes()
+
+    def _plain_compile(self, source: Path, flags: tuple[str, ...], output: Path | str) -> list[str]:
+        language = ["-x", "ir", "-Wno-override-module"] if source.suffix in frontend.IR_SUFFIXES else []
+        given = frontend.lowering_flags(flags) if language else list(flags)
+        return [*given, self.options.level, "-c", *language, str(source), "-o", str(output)]
+
+    def _head_start(self, clang: frontend.Clang, source: Path, flags: tuple[str, ...],
+                    folder: Path) -> _HeadStart | None:
+        options = self._space.head_start
+        if not options or self.options.profile is not Profile.DEPLOY or self.options.strategy != "adaptive":
+            return None
+        output = folder / "ahead.o"
+        words = [word for option in options for word in ("-mllvm", option)]
+        try:
+            clang.run([*words, *self._plain_compile(source, flags, output)])
+            object_ = output.read_bytes()
+            return _HeadStart(options, object_, measure(object_))
+        except (LlmcError, OSError):
+            return None  # the baseline compile says what is wrong
 
     # --- tuning ---
 
@@ -263,8 +292,8 @@ class Tuner:
         deadline = None
         if options.budget.seconds is not None:
             # The last lowering by clang is part of the budget; the baseline compile bounds what it takes.
-            reserve = min(0.5 * options.budget.seconds, 0.05 + 0.6 * prepared.baseline_seconds)
-            deadline = time.monotonic() + options.budget.seconds - reserve
+            reserve = 0.03 + prepared.baseline_seconds - 0.1 * options.budget.seconds
+            deadline = time.monotonic() + options.budget.seconds - max(0.0, reserve)
         name = prepared.source.name
 
         def report(state: SearchState) -> None:
@@ -277,8 +306,12 @@ class Tuner:
     def _finish(self, prepared: _Prepared, flags: tuple[str, ...], base: TuningResult,
                 state: SearchState) -> TuningResult:
         """The best candidate whose object, made by clang, is smaller than the baseline's."""
+        ahead = prepared.head_start
+        if ahead is not None and ahead.size.total < prepared.baseline.total:
+            base = self._from_head_start(prepared, flags, base, ahead)
+        bound = base.best.bytes if base.best else prepared.baseline.total
         for evaluated in state.ranking:
-            if evaluated.total >= prepared.baseline.total:
+            if evaluated.total >= bound:
                 break
             with contextlib.suppress(CompileError):
                 result = self._confirm(prepared, flags, base, evaluated)
@@ -303,7 +336,7 @@ class Tuner:
                        level=self._lowering_level())
         object_ = output.read_bytes()
         size = measure(object_)
-        if size.total >= prepared.baseline.total:
+        if base.best is None or size.total >= base.best.bytes:
             return None
         clang = prepared.clang
         front = [clang.name, *clang.target_flags, *flags, self.options.level, "-Xclang", "-disable-llvm-passes",
@@ -318,6 +351,20 @@ class Tuner:
             verification="IR verifier; passes and options of the tier; not executed",
             reproduce=stock_commands(base.input, candidate, front, lower,
                                      Path(base.input).suffix in frontend.IR_SUFFIXES),
+        )
+
+    def _from_head_start(self, prepared: _Prepared, flags: tuple[str, ...], base: TuningResult,
+                         ahead: _HeadStart) -> TuningResult:
+        candidate = Candidate(self._space.oz, ahead.options)
+        clang = prepared.clang
+        words = [word for option in ahead.options for word in ("-mllvm", option)]
+        command = [clang.name, *clang.target_flags, *words, *self._plain_compile(Path(base.input), flags, "tuned.o")]
+        return replace(
+            base, status=TuningStatus.IMPROVED, candidate=candidate, object=ahead.object,
+            best=Sizes(ahead.size.total, ahead.size.text_data),
+            tier=str(data.candidate_tier(candidate, self._registry)),
+            verification="made by clang -Oz with options of the tier; not executed",
+            reproduce=(shlex.join(command),),
         )
 
     def _lowering_level(self) -> str | None:

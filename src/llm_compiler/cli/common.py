@@ -1,0 +1,43 @@
+"""What the commands share: clang's flags after `--`, and sentences on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+_KEY = "llm_compiler.cflags"
+
+
+class CflagsCommand(TyperCommand):
+    """A command that takes clang's flags after `--`, which click would add to the inputs."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_KEY] = tuple(args[at + 1 :])
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- CFLAGS...]"]
+
+
+def cflags(ctx: typer.Context) -> tuple[str, ...]:
+    """The words after `--`."""
+    found: tuple[str, ...] = ctx.meta.get(_KEY, ())
+    return found
+
+
+def say(sentence: str) -> None:
+    """A sentence for the user, on stderr."""
+    print(f"llmc: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+
+
+def exit_code(done: int, failed: int) -> int:
+    """0 all done, 1 some failed, 2 all failed."""
+    if not failed:
+        return 0
+    return 1 if done else 2

@@ -1,0 +1,168 @@
+"""What a candidate makes of an input, in every form: object, bitcode, IR text, assembly.
+
+Objects and assembly are lowered by clang, as a tuning's own object is, so that `llmc opt` with the recipe of a result
+gives that result's object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from llm_compiler.errors import InputError
+from llm_compiler.llvm import frontend, library
+from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.pipeline import Candidate
+from llm_compiler.llvm.target import X86_64, Lowering, Profile, architecture, normalise_triple
+from llm_compiler.llvm.worker import Inspection, Job, Limits, Outcome, Status, WorkerPool
+from llm_compiler.paths import cache_folder
+from llm_compiler.tuning.result import TuningResult
+from llm_compiler.tuning.tuner import TuningOptions
+
+
+class Kind(StrEnum):
+    """The form of an output."""
+
+    OBJECT = "object"
+    BITCODE = "bitcode"
+    IR = "ir"
+    ASSEMBLY = "assembly"
+
+
+_KINDS = {".o": Kind.OBJECT, ".obj": Kind.OBJECT, ".lo": Kind.OBJECT, "": Kind.OBJECT,
+          ".bc": Kind.BITCODE, ".ll": Kind.IR, ".s": Kind.ASSEMBLY}
+
+
+def kind_of(path: Path) -> Kind:
+    """The form that a suffix asks for; a name without one (a device) takes an object. Raises InputError."""
+    try:
+        return _KINDS[path.suffix]
+    except KeyError:
+        raise InputError(f"{path}: an output ends in .o, .bc, .ll or .s") from None
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input made ready: the file, its unoptimised bitcode, and the clang and lowering for it."""
+
+    path: Path
+    bitcode: Path
+    inspection: Inspection
+    lowering: Lowering
+    clang: frontend.Clang
+    cflags: tuple[str, ...] = ()
+    level: str = "-Oz"
+
+
+def small_pool() -> WorkerPool:
+    """A pool for the few jobs of one command; crashes go to the cache folder."""
+    return WorkerPool(1, Limits(120.0), cache_folder() / "crashes")
+
+
+def open_source(path: Path, folder: Path, pool: WorkerPool, *, target: str = X86_64, profile: Profile = Profile.DEPLOY,
+                cflags: Sequence[str] = (), level: str = "-Oz", clang: str | None = None) -> Source:
+    """Make a C, C++, IR or bitcode file ready; `folder` takes its bitcode. Raises LlmcError."""
+    frontend.check_readable(path)
+    if path.suffix not in frontend.SOURCE_SUFFIXES:
+        raise InputError(f"{path} has an unknown suffix; name a .c, .cc, .cpp, .cxx, .ll or .bc file")
+    wanted = normalise_triple(target)
+    program = frontend.clang_for(wanted, frontend.is_cxx(path), clang)
+    bitcode = folder / "unoptimised.bc"
+    if path.suffix in frontend.IR_SUFFIXES:
+        inspection = _inspect(pool, path)
+        bitcode.write_bytes(inspection.bitcode)
+    else:
+        frontend.emit_unoptimised(program, path, cflags, bitcode, level)
+        inspection = _inspect(pool, bitcode)
+    triple = inspection.triple or wanted
+    if architecture(triple) != architecture(wanted):
+        raise InputError(f"{path}: the IR is for {triple}; say --target {triple}")
+    lowering = Lowering(triple, profile, inspection.relocation, inspection.code_model)
+    if frontend.needs_external_lowering(lowering, library.load().targets):
+        arguments = frontend.lowering_arguments("INPUT", "OUTPUT", profile, cflags=cflags)
+        lowering = replace(lowering, external=(*program.command, *program.target_flags, *arguments))
+    return Source(path, bitcode, inspection, lowering, program, tuple(cflags), level)
+
+
+def _inspect(pool: WorkerPool, path: Path) -> Inspection:
+    outcome = pool.inspect(path)
+    if isinstance(outcome, Inspection):
+        return outcome
+    if outcome.status is Status.INVALID:
+        raise InputError(outcome.message)
+    raise InputError(f"{path}: LLVM {outcome.status.replace('_', ' ')} while reading it ({outcome.message}); "
+                     "the file is corrupted")
+
+
+def apply(source: Source, candidate: Candidate, pool: WorkerPool, *, lower: bool = False) -> Outcome:
+    """Run a candidate's passes as `opt` does; the measurement holds the bitcode.
+
+    lower: go through code generation too, in the worker, so that a crash there is an outcome.
+    """
+    return pool.run(Job(source.bitcode, candidate, source.lowering, lower=lower, whole=True, verify=True, count=True,
+                        keep_bitcode=True))
+
+
+def render(source: Source, candidate: Candidate, bitcode: bytes, kind: Kind, folder: Path) -> bytes:
+    """Bitcode that a candidate's passes gave, in the form asked for. Raises CompileError."""
+    if kind is Kind.BITCODE:
+        return bitcode
+    if kind is Kind.IR:
+        with Context(library.load()) as context:
+            return context.parse(bitcode).text().encode()
+    optimised, output = folder / "optimised.bc", folder / "output"
+    optimised.write_bytes(bitcode)
+    _lower(source, optimised, output, kind, (*candidate.pass_options, *candidate.codegen_options))
+    return output.read_bytes()
+
+
+def clang_output(source: Source, kind: Kind, folder: Path) -> bytes:
+    """What clang itself makes of the input at its level: the answer where nothing was gained. Raises CompileError."""
+    output = folder / "output"
+    if source.lowering.profile is Profile.PAPER and kind in (Kind.OBJECT, Kind.ASSEMBLY):
+        optimised = folder / "optimised.bc"
+        frontend.emit_optimised(source.clang, source.bitcode, frontend.lowering_flags(source.cflags), optimised,
+                                source.level)
+        _lower(source, optimised, output, kind, ())
+        return output.read_bytes()
+    is_ir = source.path.suffix in frontend.IR_SUFFIXES
+    flags = [*frontend.lowering_flags(source.cflags), "-Wno-override-module"] if is_ir else list(source.cflags)
+    form = {Kind.OBJECT: ["-c"], Kind.ASSEMBLY: ["-S"], Kind.BITCODE: ["-c", "-emit-llvm"],
+            Kind.IR: ["-S", "-emit-llvm"]}[kind]
+    language = ["-x", "ir"] if is_ir else []
+    given = source.bitcode if is_ir else source.path
+    source.clang.run([*flags, source.level, *form, *language, str(given), "-o", str(output)])
+    return output.read_bytes()
+
+
+def _lower(source: Source, bitcode: Path, output: Path, kind: Kind, options: tuple[str, ...]) -> None:
+    profile = source.lowering.profile
+    frontend.lower(source.clang, bitcode, output, profile, cflags=source.cflags, options=options,
+                   assembly=kind is Kind.ASSEMBLY, level=source.level if profile is Profile.DEPLOY else None)
+
+
+def output_of(result: TuningResult, kind: Kind, path: Path, options: TuningOptions,
+              cflags: Sequence[str] | None = None) -> bytes:
+    """A result of `Tuner.tune(path, cflags=…)` in the form asked for. Raises LlmcError.
+
+    Where the result came from the store, its candidate is applied again.
+    """
+    if kind is Kind.OBJECT and result.object is not None:
+        return result.object
+    flags = options.cflags if cflags is None else tuple(cflags)
+    with frontend.temporary_folder() as name, small_pool() as pool:
+        folder = Path(name)
+        source = open_source(path, folder, pool, target=options.target, profile=options.profile, cflags=flags,
+                             level=options.level, clang=options.clang)
+        if result.candidate is None:
+            return clang_output(source, kind, folder)
+        bitcode = result.bitcode
+        if bitcode is None:
+            outcome = apply(source, result.candidate, pool)
+            if outcome.measurement is None or outcome.measurement.bitcode is None:
+                raise InputError(f"{path}: the pass list from the store {outcome.status.replace('_', ' ')} "
+                                 f"({outcome.message}); tune again with --no-store")
+            bitcode = outcome.measurement.bitcode
+        return render(source, result.candidate, bitcode, kind, folder)
