@@ -1,14 +1,11 @@
-"""What several test modules share: compiling sources, counting processes, a cache of the session's own."""
+"""What several test modules share: compiling sources, running jobs, counting processes."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from llm_compiler.llvm import frontend, library
 from llm_compiler.llvm.module import Context
@@ -17,18 +14,6 @@ from llm_compiler.llvm.target import X86_64, Lowering
 from llm_compiler.llvm.worker import Inspection, Job, Measurement, WorkerPool
 
 HAS_PROC = Path("/proc/self/stat").exists()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The user's own cache is neither read nor written."""
-    before = os.environ.get("LLMC_CACHE")
-    os.environ["LLMC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["LLMC_CACHE"]
-    else:
-        os.environ["LLMC_CACHE"] = before
 
 
 def clang(source: str | Path, triple: str = X86_64) -> frontend.Clang:
@@ -113,3 +98,12 @@ def eventually(condition: object, seconds: float = 10.0) -> bool:
 def output_of(program: Path) -> str:
     done = subprocess.run([program], capture_output=True, text=True, timeout=20, check=True)
     return done.stdout
+
+
+def link(objects: Sequence[Path], output: Path, *, cxx: bool = False) -> Path:
+    """A program of objects; the run path is for the wheels' libc++, which lies outside the loader's."""
+    driver = frontend.clang_for(X86_64, cxx)
+    question = [*driver.command, "-print-file-name=libc++.so.1"]
+    found = subprocess.run(question, capture_output=True, text=True, check=True)
+    driver.run([*map(str, objects), f"-Wl,-rpath,{Path(found.stdout.strip()).resolve().parent}", "-o", str(output)])
+    return output

@@ -45,9 +45,10 @@ _TO_CLANG = {"ignore_unknown_options": True, "allow_extra_args": True}
 # `__main__` takes these two words before Typer sees them; they stand here for the list of commands.
 @app.command("cc", context_settings=_TO_CLANG, add_help_option=False)
 def cc(ctx: typer.Context) -> int:
-    """clang for C, and a tuned object for every compilation with -Oz or -Os: `make CC="llmc cc"`.
+    """clang for C, with tuned objects: make CC="llmc cc".
 
-    Takes clang's arguments. `llmc cc --explain ARGS` says what would be done, `llmc cc --stats` what was done.
+    Compilations with -Oz or -Os are tuned, all else is clang's. Takes clang's arguments. `llmc cc --explain ARGS`
+    says what would be done, `llmc cc --stats` what was done.
     """
     from llm_compiler.cc import main
 
@@ -56,7 +57,7 @@ def cc(ctx: typer.Context) -> int:
 
 @app.command("c++", context_settings=_TO_CLANG, add_help_option=False)
 def cxx(ctx: typer.Context) -> int:
-    """clang for C++, and a tuned object for every compilation with -Oz or -Os: `make CXX="llmc c++"`."""
+    """clang for C++, with tuned objects: make CXX="llmc c++"."""
     from llm_compiler.cc import main
 
     return main(ctx.args, cxx=True)

@@ -62,6 +62,8 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "LLVMGetNextFunction": (_P, [_P]),
     "LLVMIsDeclaration": (_I, [_P]),
     "LLVMGetValueName2": (_P, [_P, ctypes.POINTER(_Z)]),
+    "LLVMGetLinkage": (_I, [_P]),
+    "LLVMGetFirstUse": (_P, [_P]),
     "LLVMGetFirstBasicBlock": (_P, [_P]),
     "LLVMGetNextBasicBlock": (_P, [_P]),
     "LLVMGetFirstInstruction": (_P, [_P]),

@@ -13,6 +13,7 @@ from llm_compiler.errors import InputError, PipelineError
 from llm_compiler.llvm.library import Library
 
 _DIAGNOSTIC = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+_DISCARDABLE = (2, 3, 8, 9)  # LLVMLinkage: linkonce, linkonce_odr, internal, private
 BITCODE_MAGIC = (b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
 
 
@@ -163,6 +164,12 @@ class Module:
                 found.append(self.name_of(function))
         return found
 
+    def discardable_functions(self) -> list[str]:
+        """Names of static and inline functions with a body that something refers to, in the order of the module."""
+        lib = self.lib
+        return [self.name_of(function) for function in self.functions()
+                if lib.LLVMGetLinkage(function) in _DISCARDABLE and lib.LLVMGetFirstUse(function)]
+
     def verify(self) -> str | None:
         """What LLVM's verifier says against the module; None when nothing."""
         message = ctypes.c_void_p()
@@ -203,10 +210,10 @@ class Module:
         )
         text = self.lib.take_string(message.value)
         if failed or not buffer.value:
-            raise InputError(f"lowering failed: {text}")
+            raise InputError(f"lowering failed: {' '.join(text.split())}")
         if self.context.messages:
             self.lib.LLVMDisposeMemoryBuffer(buffer)
-            raise InputError(f"lowering failed: {self.context.messages[0]}")
+            raise InputError(f"lowering failed: {' '.join(self.context.messages[0].split())}")
         return _take_buffer(self.lib, buffer.value)
 
 

@@ -62,9 +62,11 @@ def read_sections(data: bytes) -> list[Section]:
         first = header.unpack_from(data, offset)
         count = count or first[5]
         names_index = first[6] if names_index == 0xFFFF else names_index
+        if entry_size < header.size or count > len(data) // entry_size:
+            raise IndexError
         headers = [header.unpack_from(data, offset + index * entry_size) for index in range(count)]
         names_at = headers[names_index][4]
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise InputError("the ELF object is truncated or corrupted") from error
     sections = []
     for name_at, kind, flags, _, _, size, *_ in headers[1:]:

@@ -17,6 +17,9 @@ from llm_compiler.errors import PipelineError
 ADAPTORS = ("module", "cgscc", "function", "loop", "loop-mssa", "loopnest", "machine-function")
 """Names that hold a nested pipeline; `devirt<N>` and `repeat<N>` do too, inside any of these."""
 
+FORCE_ATTRIBUTE = "-force-attribute="
+"""Pass option `-force-attribute=FUNCTION:ATTRIBUTE`, in force where the pass list holds `forceattrs`."""
+
 MAXIMUM_DEPTH = 32
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # The nesting that a pass of a level needs when it stands at module level.
@@ -208,6 +211,12 @@ class Candidate:
     def key(self) -> str:
         """A stable text that identifies the candidate, for memos and stores."""
         return " ".join((self.passes.text, "|", *self.pass_options, "|", *self.codegen_options))
+
+    @property
+    def lowering_options(self) -> tuple[str, ...]:
+        """The options that the lowering needs: all but the attributes that `forceattrs` sets before the passes."""
+        return (*(option for option in self.pass_options if not option.startswith(FORCE_ATTRIBUTE)),
+                *self.codegen_options)
 
     @property
     def digest(self) -> str:

@@ -84,7 +84,8 @@ class Job:
 @dataclass(frozen=True)
 class Inspection:
     """What a file holds: its bitcode, triple, code model and relocation model (as `Lowering` has them), the number of
-    functions with a body, and the names of those that carry `optnone`.
+    functions with a body, the names of those that carry `optnone`, and of those that the object can do without once all
+    calls of them are inlined (largest first).
     """
 
     bitcode: bytes = field(repr=False)
@@ -93,6 +94,7 @@ class Inspection:
     code_model: int
     functions: int
     optnone: tuple[str, ...]
+    inlinable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,10 +180,10 @@ class _Evaluator:
         ir_hash = digest(bitcode)
         size, object_hash, data, lowered = None, "", None, False
         if job.lower:
-            key = (ir_hash, job.lowering, candidate.codegen_options, candidate.pass_options)
+            key = (ir_hash, job.lowering, candidate.lowering_options)
             known = self.lowered.get(key)
             if known is None or job.keep_object or job.assembly:
-                self.lib.set_options(candidate.pass_options + candidate.codegen_options)
+                self.lib.set_options(candidate.lowering_options)
                 lowered = True
                 data = self.lower(job, bitcode)
                 if not job.assembly:
@@ -210,7 +212,7 @@ class _Evaluator:
             source, output = Path(folder) / "in.bc", Path(folder) / "out"
             source.write_bytes(bitcode)
             words = [{"INPUT": str(source), "OUTPUT": str(output)}.get(word, word) for word in job.lowering.external]
-            for option in job.candidate.pass_options + job.candidate.codegen_options:
+            for option in job.candidate.lowering_options:
                 words += ["-mllvm", option]
             words += ["-S"] if job.assembly else []
             done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -226,7 +228,8 @@ class _Evaluator:
                 raise InputError(f"{path.name}: LLVM's verifier refuses it: {broken.splitlines()[0]}")
             lowering = lowering_of(module, Profile.DEPLOY)
             return Inspection(module.bitcode(), module.triple, lowering.relocation, lowering.code_model,
-                              len(module.functions()), tuple(module.functions_with_attribute("optnone")))
+                              len(module.functions()), tuple(module.functions_with_attribute("optnone")),
+                              tuple(module.discardable_functions()))
 
     def optimise(self, job: Job) -> tuple[bytes, int | None]:
         if job.input not in self.inputs:

@@ -8,7 +8,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from llm_compiler.llvm.pipeline import Candidate, Pass, PassList
+from llm_compiler.errors import PipelineError
+from llm_compiler.llvm.pipeline import FORCE_ATTRIBUTE, Candidate, Pass, PassList
 from llm_compiler.llvm.registry import Registry, Tier
 
 
@@ -30,8 +31,20 @@ def _known(items: tuple[Pass, ...], registry: Registry) -> tuple[Pass, ...]:
             if children:
                 kept.append(Pass(item.name, item.parameters, children))
         elif registry.level(item.name) is not None:
-            kept.append(item)
+            kept.append(item if _takes(registry, item) else Pass(item.name))
     return tuple(kept)
+
+
+@lru_cache(maxsize=512)
+def _takes(registry: Registry, item: Pass) -> bool:
+    """Whether the library takes the parameters; their spelling changes between versions."""
+    if item.parameters is None or item.name in ("require", "invalidate") or registry.version.startswith("17."):
+        return True
+    try:
+        registry.validate(PassList((item,)))
+    except PipelineError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)
@@ -52,7 +65,12 @@ def option_groups(kind: str, tier: Tier, arch: str) -> tuple[tuple[str, ...], ..
 
 
 def option_tier(option: str) -> Tier:
-    """The tier of an option; one that the table does not name is experimental."""
+    """The tier of an option; one that the table does not name is experimental.
+
+    Forcing `noinline` or `alwaysinline` is production: every pipeline runs forceattrs, both mean no change of behaviour.
+    """
+    if option.startswith(FORCE_ATTRIBUTE) and option.endswith((":noinline", ":alwaysinline")):
+        return Tier.PRODUCTION
     for group in _options():
         if option in group["options"]:
             return Tier.parse(group.get("tier", "production"))

@@ -59,13 +59,14 @@ def _flags(words: Sequence[str], file: str, source: Path, folder: Path) -> tuple
             skip = False
         elif word in _DROPPED_WITH_VALUE:
             skip = True
-        elif word in _DROPPED or word.startswith(_DROPPED_JOINED) or (word.startswith("-o") and word[2:3] in "./"):
-            continue
-        elif word == file or (not word.startswith("-") and os.path.normpath(folder / word) == str(source)):
-            continue
-        else:
+        elif not (_is_dropped(word) or word == file or os.path.normpath(folder / word) == str(source)):
             kept.append(word)
     if kept and kept[-1] == "--":
         kept.pop()
     # clang then takes every relative path (-I, -include, …) from the folder that the build runs it in.
     return (*kept, f"-working-directory={folder}")
+
+
+def _is_dropped(word: str) -> bool:
+    joined_output = word.startswith("-o") and not word.startswith("-object")
+    return word in _DROPPED or word.startswith(_DROPPED_JOINED) or joined_output

@@ -6,10 +6,11 @@ All of it is data checked against the registry of the library in use: what that 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from llm_compiler.llvm.pipeline import Candidate, Pass, PassList
+from llm_compiler.llvm.pipeline import FORCE_ATTRIBUTE, Candidate, Pass, PassList
 from llm_compiler.llvm.registry import Registry, Tier
 from llm_compiler.tuning import data, edit
 
@@ -28,6 +29,7 @@ PARAMETERS: dict[str, tuple[str | None, ...]] = {
     "loop-vectorize": ("no-interleave-forced-only;vectorize-forced-only", "interleave-forced-only;vectorize-forced-only"),
     "default": ("O1", "O2", "O3", "Os", "Oz"),
 }
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.$]+")
 _SIMPLIFYCFG_SWITCHES = ("forward-switch-cond", "switch-range-to-icmp", "switch-to-lookup", "keep-loops",
                          "hoist-common-insts", "sink-common-insts")
 
@@ -37,6 +39,7 @@ class Space:
     """The search space for one library, trust tier and target.
 
     passes: names by level. codegen_options and pass_options: groups of texts of which a candidate holds one at most.
+    functions: names of one input whose inlining may be forced or forbidden.
     oz: clang's -Oz pipeline written out. head_start: the options that save most on -Oz when nothing is searched.
     """
 
@@ -46,6 +49,30 @@ class Space:
     oz: PassList
     core_set: tuple[Candidate, ...]
     head_start: tuple[str, ...]
+    functions: tuple[str, ...] = ()
+
+    def with_functions(self, names: tuple[str, ...]) -> Space:
+        """The space for one input: `names` are the functions whose inlining may be forced or forbidden."""
+        # forceattrs splits its argument at colons, and a shell has its own idea of some characters.
+        return replace(self, functions=tuple(name for name in names if _PLAIN_NAME.fullmatch(name)))
+
+    def inline_options(self, function: str) -> tuple[str, str]:
+        """The group of options that decide the inlining of a function."""
+        return f"{FORCE_ATTRIBUTE}{function}:noinline", f"{FORCE_ATTRIBUTE}{function}:alwaysinline"
+
+    def toggle_inlining(self, rng: random.Random, candidate: Candidate) -> Candidate:
+        """Force, forbid or leave free the inlining of one function; `forceattrs` is put in front where it is missing."""
+        if not self.functions:
+            return candidate
+        group = self.inline_options(rng.choice(self.functions))
+        return self.with_inlining(candidate, group, rng.choice((None, *group)))
+
+    def with_inlining(self, candidate: Candidate, group: tuple[str, str], option: str | None) -> Candidate:
+        others = [held for held in candidate.pass_options if held not in group]
+        passes = candidate.passes
+        if option is not None and "forceattrs" not in passes.names() and "default" not in passes.names():
+            passes = PassList((Pass("forceattrs"), *passes.passes))
+        return Candidate(passes, candidate.codegen_options, (*others, *([option] if option else ())))
 
     def random_pass(self, rng: random.Random, level: str) -> Pass | None:
         """A pass that may stand at a level, with parameters."""

@@ -6,6 +6,7 @@ tells give the same asks.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -154,6 +155,9 @@ class Adaptive:
             "cross": self._cross,
         }
         self._credit = {"option": 1.0, "pass": 3.0, "passes": 2.0, "cross": 1.0}
+        if space.functions:
+            self._moves["inline"] = self._toggle_inlining
+            self._credit["inline"] = 2.0
         self._made_by: dict[str, str] = {}
         self._since_gain = 0
         self._asked: set[str] = set()
@@ -168,6 +172,10 @@ class Adaptive:
             self._since_gain = 0
             self._sweep = [("c", group, option) for group in self._space.codegen_options for option in group]
             self._sweep += [("p", group, option) for group in self._space.pass_options for option in group]
+            inlining = [("i", group, option) for group in map(self._space.inline_options, self._space.functions)
+                        for option in reversed(group)]
+            # Options and inlining by turns: a file may owe most of its size to either.
+            self._sweep = [step for pair in itertools.zip_longest(self._sweep, inlining) for step in pair if step]
         while self._sweep:
             candidate = self._toggled(*self._sweep.pop(0))
             if candidate.key not in self._asked:
@@ -217,6 +225,9 @@ class Adaptive:
 
     def _toggled(self, kind: str, group: tuple[str, ...], option: str) -> Candidate:
         best = self._elite[0][1]
+        if kind == "i":
+            held = option in best.pass_options
+            return self._space.with_inlining(best, (group[0], group[1]), None if held else option)
         present = best.codegen_options if kind == "c" else best.pass_options
         others = tuple(item for item in present if item not in group)
         new = others if option in present else (*others, option)
@@ -227,6 +238,10 @@ class Adaptive:
     def _mutate_option(self) -> Candidate:
         candidate = self._space.mutate_options(self._rng, self._parent())
         return self._space.mutate_options(self._rng, candidate) if self._rng.random() < 0.4 else candidate
+
+    def _toggle_inlining(self) -> Candidate:
+        candidate = self._space.toggle_inlining(self._rng, self._parent())
+        return self._space.toggle_inlining(self._rng, candidate) if self._rng.random() < 0.3 else candidate
 
     def _mutate_pass(self) -> Candidate:
         parent = self._parent()

@@ -269,7 +269,8 @@ class Tuner:
         interrupted = False
         search = self._search(prepared)
         try:
-            search.run(make_strategy(options.strategy, self._space, options.seed))
+            space = self._space.with_functions(prepared.inspection.inlinable)
+            search.run(make_strategy(options.strategy, space, options.seed))
         except KeyboardInterrupt:
             interrupted = True
             self._workers().cancel()
@@ -331,7 +332,7 @@ class Tuner:
         optimised = prepared.bitcode.parent / "optimised.bc"
         optimised.write_bytes(measurement.bitcode)
         output = prepared.bitcode.parent / "tuned.o"
-        mllvm = (*candidate.pass_options, *candidate.codegen_options)
+        mllvm = candidate.lowering_options
         frontend.lower(prepared.clang, optimised, output, self.options.profile, cflags=flags, options=mllvm,
                        level=self._lowering_level())
         object_ = output.read_bytes()

@@ -1,0 +1,49 @@
+# make demo: tune the examples. make test: the test suite. Everything is set up in .venv by the first target that needs it.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEV_STAMP := .venv/.installed-dev
+
+.PHONY: demo test lint bench docs clean
+
+demo: $(STAMP)
+	@echo '== three files, three seconds each'
+	$(BIN)/llmc tune examples/*.c examples/*.cc --budget 3s
+	@echo
+	@echo '== one recipe (from the store: it was found above)'
+	$(BIN)/llmc tune examples/json.c --budget 3s
+	@echo
+	@echo '== the compiler wrapper, against clang'
+	@mkdir -p build
+	$(BIN)/clang -Oz -c examples/json.c -o build/json-clang.o
+	LLMC_BUDGET=3s $(BIN)/llmc cc -Oz -c examples/json.c -o build/json-llmc.o
+	$(BIN)/llmc size build/json-clang.o build/json-llmc.o
+
+test: $(DEV_STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check
+	$(BIN)/python -m mypy
+
+bench: $(DEV_STAMP)
+	$(BIN)/pip install -q -e '.[bench]'
+	$(BIN)/python benchmarks/run.py
+
+docs: $(STAMP)
+	$(BIN)/python docs/make_cli.py
+
+clean:
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or newer is needed; name one with `make PYTHON=python3.12 …`.' >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV_STAMP): $(STAMP)
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev,aarch64]'
+	@touch $@
