@@ -24,10 +24,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sources import FLAGS, Archive, Recipe, SourceError, Toolchain, build, locked, run, say, write_atomically
-
 from llm_compiler.llvm.archive import MAGIC, members
 from llm_compiler.llvm.objectfile import measure
+from sources import FLAGS, Archive, Recipe, SourceError, Toolchain, build, locked, run, say, write_atomically
 
 SIDES = ("base", "llmc")  # of one length: a path of the tree may end up in what is built
 ET_EXEC, ET_DYN = 2, 3

@@ -18,8 +18,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from corpus import Unit, sample, units
-from sources import SETS
-
 from llm_compiler.llvm import registry
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.registry import Tier
@@ -28,6 +26,7 @@ from llm_compiler.llvm.worker import Job, WorkerPool
 from llm_compiler.tuning import data
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.tuner import Tuner, TuningOptions
+from sources import SETS
 
 Row = dict[str, object]
 
@@ -120,7 +119,8 @@ def head_start(matrix: list[list[int | None]], candidates: list[Candidate]) -> l
         mean = sum(1 - (row[index + 1] or 0) / (row[0] or 1) for row in rows) / max(1, len(rows))
         if total and saved / total > best[0]:
             best = (saved / total, list(candidate.codegen_options))
-            print(f"head start: {100 * saved / total:.3f} % in total, {100 * mean:.3f} % mean: {best[1]}", file=sys.stderr)
+            print(f"head start: {100 * saved / total:.3f} % in total, {100 * mean:.3f} % mean: {best[1]}",
+                  file=sys.stderr)
     return best[1]
 
 
@@ -174,8 +174,9 @@ def main() -> int:
     if arguments.profile == "deploy":
         held["deploy-head-start"] = head_start(matrix, candidates)
     held[arguments.profile] = [
-        {"passes": "" if candidates[index].passes == oz else candidates[index].passes.text, "codegen_options": list(candidates[index].codegen_options),
-         "pass_options": list(candidates[index].pass_options)} for index in order]
+        {"passes": "" if candidate.passes == oz else candidate.passes.text,
+         "codegen_options": list(candidate.codegen_options), "pass_options": list(candidate.pass_options)}
+        for candidate in (candidates[index] for index in order)]
     arguments.output.write_text(json.dumps(held, indent=1) + "\n")
     print(f"{len(order)} candidates written to {arguments.output}")
     return 0

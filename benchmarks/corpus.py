@@ -47,21 +47,17 @@ def units(packages: list[str] | None = None) -> list[Unit]:
 
 def _flags(arguments: list[str], folder: str, source: Path) -> tuple[str, ...]:
     kept: list[str] = []
-    skip = False
-    for position, word in enumerate(arguments):
-        if skip:
-            skip = False
-        elif word in _DROPPED_WITH_VALUE:
-            skip = True
+    words = iter(arguments)
+    for word in words:
+        if word in _DROPPED_WITH_VALUE:
+            next(words, None)
         elif word == "-c" or word in _LEVELS or word.startswith(("-M", "-Wp,")):
             continue
-        elif not word.startswith("-") and (Path(folder) / word).resolve() == source.resolve():
-            continue
-        elif word.startswith("-I") and len(word) > 2 and not word[2:].startswith("/"):
+        elif word in ("-I", "-isystem", "-iquote", "-include"):
+            kept += [word, os.path.normpath(os.path.join(folder, next(words, "")))]
+        elif word.startswith("-I"):
             kept.append("-I" + os.path.normpath(os.path.join(folder, word[2:])))
-        elif position and arguments[position - 1] in ("-I", "-isystem", "-iquote", "-include"):
-            kept.append(os.path.normpath(os.path.join(folder, word)))
-        else:
+        elif word.startswith("-") or (Path(folder) / word).resolve() != source.resolve():
             kept.append(word)
     return tuple(kept)
 

@@ -3,7 +3,7 @@
     python benchmarks/sources.py --set held-out
     python benchmarks/gain.py --files 26 --budgets 1s 10s 60s
     python benchmarks/gain.py --files 26 --budgets 10s --profile paper
-    python benchmarks/gain.py --files 13 --budgets 10s --strategy random evolution pipeline coreset adaptive --plot docs/gain.png
+    python benchmarks/gain.py --files 13 --budgets 10s --plot docs/gain.png --strategy random evolution coreset adaptive
 
 One file after the other, each with both cores. A file with nothing gained counts with clang's own object. Resumable:
 every result is a line of the results file, and a line that is there is not measured again.
@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from corpus import Unit, sample, units
-from sources import SETS
-
 from llm_compiler.llvm.target import Profile
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.tuner import Tuner, TuningOptions
+from sources import SETS
 
 Row = dict[str, Any]
 
@@ -59,8 +58,8 @@ def measure(chosen: list[Unit], budget: str, strategy: str, profile: str, jobs: 
 
 def table(groups: dict[tuple[str, str, str], list[Row]]) -> str:
     """Markdown: totals, medians, means, counts."""
-    lines = ["| profile | strategy | budget | files | bytes clang -Oz | bytes tuned | total | median | mean | smaller | "
-             "equal | larger | evaluations a CPU-second, median file | seconds a file, median |",
+    lines = ["| profile | strategy | budget | files | bytes clang -Oz | bytes tuned | total | median | mean | "
+             "smaller | equal | larger | evaluations a CPU-second, median file | seconds a file, median |",
              "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"]
     for (profile, strategy, budget), rows in groups.items():
         rows = [row for row in rows if row["baseline"]]
@@ -70,7 +69,8 @@ def table(groups: dict[tuple[str, str, str], list[Row]]) -> str:
         savings = [100 * (1 - row["best"] / row["baseline"]) for row in rows]
         rates = [row["evaluations"] / row["cpu_seconds"] for row in rows if row["cpu_seconds"] > 0]
         lines.append(
-            f"| {profile} | {strategy} | {budget} | {len(rows)} | {base:,} | {best:,} | {100 * (1 - best / base):.2f} % | "
+            f"| {profile} | {strategy} | {budget} | {len(rows)} | {base:,} | {best:,} | "
+            f"{100 * (1 - best / base):.2f} % | "
             f"{statistics.median(savings):.2f} % | {statistics.mean(savings):.2f} % | "
             f"{sum(saving > 0 for saving in savings)} | {sum(saving == 0 for saving in savings)} | "
             f"{sum(saving < 0 for saving in savings)} | {statistics.median(rates) if rates else 0:.0f} | "

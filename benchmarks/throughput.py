@@ -18,8 +18,6 @@ import tempfile
 from pathlib import Path
 
 from corpus import Unit, sample, units
-from sources import SETS
-
 from llm_compiler.llvm.objectfile import measure
 from llm_compiler.llvm.pipeline import Candidate
 from llm_compiler.llvm.worker import Job, WorkerPool
@@ -27,6 +25,7 @@ from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.search import Search
 from llm_compiler.tuning.strategies import Strategy, make_strategy
 from llm_compiler.tuning.tuner import Tuner, TuningOptions
+from sources import SETS
 
 
 class _Recorder:
@@ -109,8 +108,8 @@ def main() -> int:
     sized.sort(key=lambda item: item[:2])
     middle = len(sized) // 2
     first = max(0, middle - arguments.files // 2)
-    print("| file | bytes | candidates | in process, a CPU-second | opt + llc, a CPU-second | ratio | refused by opt or llc "
-          "| equal sizes |\n|---|---|---|---|---|---|---|---|")
+    print("| file | bytes | candidates | in process, a CPU-second | opt + llc, a CPU-second | ratio | "
+          "refused by opt or llc | equal sizes |\n|---|---|---|---|---|---|---|---|")
     ours, ratios = [], []
     for _, name, unit in sized[first : first + arguments.files]:
         row = compare(unit, arguments.candidates, arguments.opt, arguments.llc)
@@ -121,8 +120,8 @@ def main() -> int:
         rate, other = count / own, accepted / theirs if theirs else 0.0
         ours.append(rate)
         ratios.append(rate / other if other else float("inf"))
-        print(f"| {name} | {size} | {count} | {rate:.1f} | {other:.1f} | {ratios[-1]:.1f} | {count - accepted} | {equal} |",
-              flush=True)
+        print(f"| {name} | {size} | {count} | {rate:.1f} | {other:.1f} | {ratios[-1]:.1f} | {count - accepted} | "
+              f"{equal} |", flush=True)
     print(f"\nmedian: {statistics.median(ours):.1f} evaluations a CPU-second, {statistics.median(ratios):.1f} times "
           f"{arguments.opt} + {arguments.llc}", file=sys.stdout)
     return 0

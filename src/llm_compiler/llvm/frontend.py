@@ -125,8 +125,8 @@ def _zig_headers(zig: Path, triple: str, cxx: bool) -> tuple[str, ...]:
     folders += [headers / name for name in (f"{arch}-linux-gnu", "generic-glibc", f"{arch}-linux-any", "any-linux-any")]
     flags = ["-nostdinc", *(f"-isystem{folder}" for folder in folders if folder.exists())]
     if cxx:
-        flags += ["-D_LIBCPP_ABI_VERSION=1", "-D_LIBCPP_ABI_NAMESPACE=__1", "-D_LIBCPP_HAS_NO_VENDOR_AVAILABILITY_ANNOTATIONS",
-                  "-D_LIBCPP_PSTL_CPU_BACKEND_SERIAL"]
+        flags += ["-D_LIBCPP_ABI_VERSION=1", "-D_LIBCPP_ABI_NAMESPACE=__1", "-D_LIBCPP_PSTL_CPU_BACKEND_SERIAL",
+                  "-D_LIBCPP_HAS_NO_VENDOR_AVAILABILITY_ANNOTATIONS"]
     return tuple(flags)
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -213,10 +213,11 @@ def _check_in_child(text: str) -> str | None:
                 return None if "no-such-pass" in said else said
         return None
 
-    return _in_child(check)  # type: ignore[no-any-return]
+    said: str | None = _in_child(check)
+    return said
 
 
-def _in_child(task):  # type: ignore[no-untyped-def]
+def _in_child(task: Callable[[], Any]) -> Any:
     """What `task` returns when it runs in a forked child, by way of JSON; None when the child dies."""
     read, write = os.pipe()
     pid = os.fork()

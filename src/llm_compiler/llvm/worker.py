@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import os
 import pickle
@@ -66,7 +67,8 @@ class Job:
     """One evaluation. `input` is a bitcode file. `lower` off stops after the passes.
 
     whole: run the pass list in one go, as `opt` does, not at the cut points.
-    keep_bitcode, keep_object, assembly: what to send back beside the sizes.
+    keep_bitcode, keep_object, assembly: what to send back beside the sizes. keep_below: send the bitcode back, verified
+    and counted, when the object is no larger than this.
     """
 
     input: Path
@@ -79,6 +81,7 @@ class Job:
     keep_bitcode: bool = False
     keep_object: bool = False
     assembly: bool = False
+    keep_below: int | None = None
 
 
 @dataclass(frozen=True)
@@ -192,9 +195,13 @@ class _Evaluator:
                         self.lowered.popitem(last=False)
             if known is not None:
                 size, object_hash = known
+        keep = job.keep_bitcode
+        if job.keep_below is not None and size is not None and size.total <= job.keep_below:
+            instructions = self.check(bitcode, count=True, verify=True)
+            keep = True
         return Measurement(
             size, ir_hash, object_hash, instructions,
-            bitcode if job.keep_bitcode else None,
+            bitcode if keep else None,
             data if job.keep_object or job.assembly else None,
             time.process_time() - started, lowered,
         )
@@ -215,7 +222,8 @@ class _Evaluator:
             for option in job.candidate.lowering_options:
                 words += ["-mllvm", option]
             words += ["-S"] if job.assembly else []
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                                  preexec_fn=_die_with_parent)
             if done.returncode:
                 raise InputError(f"lowering failed: {done.stderr.strip().splitlines()[-1:]}")
             return output.read_bytes()
@@ -266,15 +274,16 @@ class _Evaluator:
             bitcode = known
             source = digest(bitcode)
             done += 1
-        instructions = None
-        if job.verify or job.count:
-            with Context(self.lib) as context:
-                module = context.parse(bitcode)
-                broken = module.verify() if job.verify else None
-                if broken:
-                    raise PipelineError(f"the verifier refuses the result: {broken}")
-                instructions = module.count_instructions() if job.count else None
+        instructions = self.check(bitcode, count=job.count, verify=job.verify) if job.verify or job.count else None
         return bitcode, instructions
+
+    def check(self, bitcode: bytes, *, count: bool, verify: bool) -> int | None:
+        with Context(self.lib) as context:
+            module = context.parse(bitcode)
+            broken = module.verify() if verify else None
+            if broken:
+                raise PipelineError(f"the verifier refuses the result: {broken}")
+            return module.count_instructions() if count else None
 
     def keep(self, key: tuple[object, ...], bitcode: bytes) -> None:
         self.after[key] = bitcode
@@ -306,12 +315,16 @@ def _serve(channel: socket.socket, memory: int) -> None:
         _send(channel, pickle.dumps(outcome, protocol=5))
 
 
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def _become_worker(channel: socket.socket, limits: Limits, stderr: int) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.SIG_IGN)
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _die_with_parent()
+    faulthandler.disable()  # it would print the parent's stack, to the parent's stderr
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     null = os.open(os.devnull, os.O_RDWR)
@@ -365,7 +378,7 @@ class WorkerPool:
     as a context manager): nothing that it started survives it, nor the death of the parent.
     """
 
-    def __init__(self, jobs: int, limits: Limits = Limits(), crash_folder: Path | None = None) -> None:  # noqa: B008
+    def __init__(self, jobs: int, limits: Limits = Limits(), crash_folder: Path | None = None) -> None:
         if jobs < 1:
             raise ValueError("a pool needs at least one job")
         library.load()  # once, before the forks, which share it
@@ -469,6 +482,9 @@ class WorkerPool:
                 if len(self._workers) >= self.jobs:
                     return
                 worker = self._start()
+            elif _is_dead(worker.pid):
+                self._reap(worker)  # killed from outside while it was idle
+                continue
             ticket, job = self._queue.popleft()
             worker.ticket, worker.job = ticket, job
             worker.deadline = time.monotonic() + self.limits.seconds
@@ -566,6 +582,13 @@ class WorkerPool:
             (folder / "stderr.txt").write_text(f"{outcome.status}: {outcome.message}\n{stderr}\n")
             return replace(outcome, crash_folder=folder)
         return outcome
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
 
 
 def reproduction(job: Job | Path, path: Path) -> str:

@@ -20,7 +20,7 @@ class Budget:
         """`10s`, `500ms`, `2m` are time; a bare number is evaluations. Raises PipelineError for anything else."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)?", text.strip())
         if match is None:
-            raise PipelineError(f"budget '{text}' is neither a time such as 10s nor a number of evaluations such as 400")
+            raise PipelineError(f"budget '{text}' is neither a time such as 10s nor a number such as 400 evaluations")
         number, unit = float(match.group(1)), match.group(2)
         if number <= 0:
             raise PipelineError("the budget must be more than 0")

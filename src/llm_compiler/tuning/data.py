@@ -67,7 +67,7 @@ def option_groups(kind: str, tier: Tier, arch: str) -> tuple[tuple[str, ...], ..
 def option_tier(option: str) -> Tier:
     """The tier of an option; one that the table does not name is experimental.
 
-    Forcing `noinline` or `alwaysinline` is production: every pipeline runs forceattrs, both mean no change of behaviour.
+    Forcing `noinline` or `alwaysinline` is production: every pipeline runs forceattrs, and both leave behaviour alone.
     """
     if option.startswith(FORCE_ATTRIBUTE) and option.endswith((":noinline", ":alwaysinline")):
         return Tier.PRODUCTION

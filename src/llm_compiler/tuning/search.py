@@ -7,10 +7,11 @@ budget in evaluations the same seed gives the same result; a candidate that hits
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llm_compiler.llvm.pipeline import Candidate, PassList
@@ -30,6 +31,8 @@ class Evaluated:
     candidate: Candidate
     total: int
     ir_hash: str
+    bitcode: bytes | None = None
+    instructions: int | None = None
 
     @property
     def score(self) -> Score:
@@ -59,13 +62,16 @@ class _Flight:
 
 
 class Search:
-    """A search over one input. `deadline` is a time.monotonic() value; `evaluations` a count; None is no limit."""
+    """A search over one input. `deadline` is a time.monotonic() value; `evaluations` a count; None is no limit.
+    count: the candidate whose IR instructions are wanted.
+    """
 
     RANKED = 8
 
     def __init__(
         self, pool: WorkerPool, input: Path, lowering: Lowering, *, deadline: float | None = None,
         evaluations: int | None = None, on_progress: Callable[[SearchState], None] | None = None,
+        count: Candidate | None = None,
     ) -> None:
         self._pool = pool
         self._input = input
@@ -73,6 +79,7 @@ class Search:
         self._deadline = deadline
         self._evaluations = evaluations
         self._on_progress = on_progress
+        self._count = count
         self._memo: dict[str, Outcome] = {}
         self._started = time.monotonic()
         self.state = SearchState()
@@ -90,6 +97,11 @@ class Search:
         )
         self._minimise()
         return self.state
+
+    def instructions_of(self, passes: PassList) -> int | None:
+        """IR instructions after a pass list without options, when the search came by it."""
+        outcome = self._memo.get(Candidate(passes).key)
+        return outcome.measurement.instructions if outcome is not None and outcome.measurement else None
 
     def _drive(
         self, ask: Callable[[], Candidate | None], tell: Callable[[Candidate, Evaluated | None], None],
@@ -113,7 +125,10 @@ class Search:
                 known = self._memo.get(candidate.key)
                 flight = _Flight(candidate, None, known)
                 if known is None:
-                    flight.ticket = self._pool.submit(Job(self._input, candidate, self._lowering))
+                    # What may become the best is kept: confirming it then costs no second run of its passes.
+                    bound = self.state.best.total if self.state.best else sys.maxsize
+                    flight.ticket = self._pool.submit(
+                        Job(self._input, candidate, self._lowering, keep_below=bound, count=candidate == self._count))
                     running[flight.ticket] = flight
                 flights.append(flight)
             if not flights:
@@ -127,9 +142,10 @@ class Search:
                     self._abandon(flights)
                     return
             # One tell to one ask: how many have finished by now must not decide what the next ask knows.
-            if (outcome := flights[0].outcome) is not None:
+            finished = flights[0].outcome
+            if finished is not None:
                 flight = flights.popleft()
-                tell(flight.candidate, self._record(flight.candidate, outcome))
+                tell(flight.candidate, self._record(flight.candidate, finished))
 
     def _abandon(self, flights: deque[_Flight]) -> None:
         # What has finished behind the one that is late still counts.
@@ -140,20 +156,21 @@ class Search:
 
     def _record(self, candidate: Candidate, outcome: Outcome) -> Evaluated | None:
         state = self.state
+        measurement = outcome.measurement
         if candidate.key not in self._memo:
-            self._memo[candidate.key] = outcome
+            slim = None if measurement is None else replace(measurement, bitcode=None)
+            self._memo[candidate.key] = replace(outcome, measurement=slim)
             state.outcomes[outcome.status] = state.outcomes.get(outcome.status, 0) + 1
         state.evaluations += 1
-        measurement = outcome.measurement
         if measurement is None or measurement.size is None:
             return None
         state.cpu_seconds += measurement.seconds
-        evaluated = Evaluated(candidate, measurement.size.total, measurement.ir_hash)
-        if len(state.ranking) < self.RANKED or evaluated.score < state.ranking[-1].score:
-            if all(other.candidate.key != candidate.key for other in state.ranking):
-                state.ranking.append(evaluated)
-                state.ranking.sort(key=lambda item: item.score)
-                del state.ranking[self.RANKED :]
+        evaluated = Evaluated(candidate, measurement.size.total, measurement.ir_hash, measurement.bitcode,
+                              measurement.instructions)
+        if all(other.candidate.key != candidate.key for other in state.ranking):
+            state.ranking.append(evaluated)
+            state.ranking.sort(key=lambda item: item.score)
+            del state.ranking[self.RANKED :]
         if state.best is None or evaluated.score < state.best.score:
             if state.best is None or evaluated.total < state.best.total:
                 state.trace.append((time.monotonic() - self._started, state.evaluations, evaluated.total))

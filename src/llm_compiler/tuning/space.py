@@ -26,7 +26,8 @@ PARAMETERS: dict[str, tuple[str | None, ...]] = {
     "simple-loop-unswitch": (None, "no-nontrivial;trivial", "nontrivial;trivial"),
     "sroa": ("modify-cfg", "preserve-cfg"),
     "instcombine": (None, "use-loop-info"),
-    "loop-vectorize": ("no-interleave-forced-only;vectorize-forced-only", "interleave-forced-only;vectorize-forced-only"),
+    "loop-vectorize": ("no-interleave-forced-only;vectorize-forced-only",
+                       "interleave-forced-only;vectorize-forced-only"),
     "default": ("O1", "O2", "O3", "Os", "Oz"),
 }
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.$]+")
@@ -61,7 +62,7 @@ class Space:
         return f"{FORCE_ATTRIBUTE}{function}:noinline", f"{FORCE_ATTRIBUTE}{function}:alwaysinline"
 
     def toggle_inlining(self, rng: random.Random, candidate: Candidate) -> Candidate:
-        """Force, forbid or leave free the inlining of one function; `forceattrs` is put in front where it is missing."""
+        """Force, forbid or leave free the inlining of one function; `forceattrs` is put in front if missing."""
         if not self.functions:
             return candidate
         group = self.inline_options(rng.choice(self.functions))

@@ -144,7 +144,8 @@ class Adaptive:
     def __init__(self, space: Space, seed: int) -> None:
         self._space = space
         self._rng = random.Random(seed)
-        self._queue: list[Candidate] = list(space.core_set) or [Candidate(space.oz)]
+        # -Oz itself comes after the first few: where time is short it is known from clang.
+        self._queue: list[Candidate] = [*space.core_set[:3], Candidate(space.oz), *space.core_set[3:]]
         self._elite: list[tuple[Score, Candidate, str]] = []
         self._sweep: list[tuple[str, tuple[str, ...], str]] = []
         self._sweeps = 0

@@ -12,7 +12,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,7 +45,7 @@ class TuningOptions:
     one found. store: whether results are kept and looked up.
     """
 
-    budget: Budget = Budget(seconds=10.0)
+    budget: Budget = field(default_factory=lambda: Budget(seconds=10.0))
     profile: Profile = Profile.DEPLOY
     strategy: str = "adaptive"
     tier: Tier = Tier.PRODUCTION
@@ -88,7 +88,7 @@ class _HeadStart:
 class Tuner:
     """Holds the workers and the store over many inputs. Use it as a context manager."""
 
-    def __init__(self, options: TuningOptions = TuningOptions(), *, on_progress: Progress | None = None) -> None:  # noqa: B008
+    def __init__(self, options: TuningOptions = TuningOptions(), *, on_progress: Progress | None = None) -> None:
         self.options = options
         self._on_progress = on_progress
         self._lib = library.load()
@@ -256,8 +256,8 @@ class Tuner:
                     return replace(TuningResult.from_record(*held), input=blank.input)
         base = replace(
             blank, status=TuningStatus.NO_GAIN, input_hash=prepared.input_hash, object=prepared.baseline_object,
-            baseline=Sizes(prepared.baseline.total, prepared.baseline.text_data, None),
-            best=Sizes(prepared.baseline.total, prepared.baseline.text_data, None),
+            baseline=Sizes(prepared.baseline.total, prepared.baseline.text_data),
+            best=Sizes(prepared.baseline.total, prepared.baseline.text_data),
             verification="clang's own object",
         )
         if prepared.inspection.functions == 0 or prepared.baseline.total == 0:
@@ -280,6 +280,8 @@ class Tuner:
             outcomes=tuple((str(status), count) for status, count in sorted(state.outcomes.items())),
             trace=tuple(state.trace),
         )
+        if base.baseline is not None:
+            base = replace(base, baseline=replace(base.baseline, instructions=search.instructions_of(self._space.oz)))
         result = self._finish(prepared, flags, base, state)
         if interrupted:
             return replace(result, message="; ".join([*notes, "interrupted; this is the best found until then"]))
@@ -302,7 +304,8 @@ class Tuner:
                 self._on_progress(name, state)
 
         return Search(self._workers(), prepared.bitcode, prepared.lowering, deadline=deadline,
-                      evaluations=options.budget.evaluations, on_progress=report)
+                      evaluations=options.budget.evaluations, on_progress=report,
+                      count=Candidate(self._space.oz))
 
     def _finish(self, prepared: _Prepared, flags: tuple[str, ...], base: TuningResult,
                 state: SearchState) -> TuningResult:
@@ -323,14 +326,15 @@ class Tuner:
     def _confirm(self, prepared: _Prepared, flags: tuple[str, ...], base: TuningResult,
                  evaluated: Evaluated) -> TuningResult | None:
         candidate = evaluated.candidate
-        pool = self._workers()
-        outcome = pool.run(Job(prepared.bitcode, candidate, prepared.lowering, lower=False, whole=True, verify=True,
-                               count=True, keep_bitcode=True))
-        measurement = outcome.measurement
-        if measurement is None or measurement.bitcode is None:
-            return None
+        bitcode, instructions = evaluated.bitcode, evaluated.instructions
+        if bitcode is None:
+            outcome = self._workers().run(Job(prepared.bitcode, candidate, prepared.lowering, lower=False, verify=True,
+                                              count=True, keep_bitcode=True))
+            if outcome.measurement is None or outcome.measurement.bitcode is None:
+                return None
+            bitcode, instructions = outcome.measurement.bitcode, outcome.measurement.instructions
         optimised = prepared.bitcode.parent / "optimised.bc"
-        optimised.write_bytes(measurement.bitcode)
+        optimised.write_bytes(bitcode)
         output = prepared.bitcode.parent / "tuned.o"
         mllvm = candidate.lowering_options
         frontend.lower(prepared.clang, optimised, output, self.options.profile, cflags=flags, options=mllvm,
@@ -345,9 +349,8 @@ class Tuner:
         lower = [clang.name, *clang.target_flags, *frontend.lowering_arguments(
             "optimised.bc", "tuned.o", self.options.profile, cflags=flags, options=mllvm, level=self._lowering_level())]
         return replace(
-            base, status=TuningStatus.IMPROVED, candidate=candidate, object=object_, bitcode=measurement.bitcode,
-            best=Sizes(size.total, size.text_data, measurement.instructions),
-            baseline=replace(base.baseline or Sizes(0, 0), instructions=self._baseline_instructions(prepared)),
+            base, status=TuningStatus.IMPROVED, candidate=candidate, object=object_, bitcode=bitcode,
+            best=Sizes(size.total, size.text_data, instructions),
             tier=str(data.candidate_tier(candidate, self._registry)),
             verification="IR verifier; passes and options of the tier; not executed",
             reproduce=stock_commands(base.input, candidate, front, lower,
@@ -370,11 +373,6 @@ class Tuner:
 
     def _lowering_level(self) -> str | None:
         return self.options.level if self.options.profile is Profile.DEPLOY else None
-
-    def _baseline_instructions(self, prepared: _Prepared) -> int | None:
-        outcome = self._workers().run(Job(prepared.bitcode, Candidate(self._space.oz), prepared.lowering, lower=False,
-                                          count=True))
-        return outcome.measurement.instructions if outcome.measurement else None
 
 
 def tune(source: str | Path, *, budget: str = "10s", profile: str = "deploy", strategy: str = "adaptive",
