@@ -21,6 +21,7 @@ import pytest
 from llm_compiler.cli import app, run
 from llm_compiler.errors import InputError
 from llm_compiler.llvm import archive
+from llm_compiler.llvm.frontend import find_zig
 from llm_compiler.llvm.objectfile import measure
 from llm_compiler.tuning.project import read_compile_commands
 
@@ -175,6 +176,18 @@ def test_the_paper_profile(llmc: Llmc, source: Path) -> None:
     (record,) = llmc("tune", source, BUDGET, "--profile=paper", "--json", "-o", "a.s").records
     assert record["profile"] == "paper" and record["best"]["bytes"] < record["baseline"]["bytes"]
     assert Path("a.s").stat().st_size
+
+
+@pytest.mark.skipif(find_zig() is None, reason="needs the extra aarch64")
+def test_another_target(llmc: Llmc, source: Path) -> None:
+    target = "--target=aarch64-linux-gnu"
+    (record,) = llmc("tune", source, "--budget=4", target, "--json", "-o", "arm.o").records
+    data = Path("arm.o").read_bytes()
+    assert record["target"] == "aarch64-unknown-linux-gnu" and measure(data).total == record["best"]["bytes"]
+    assert int.from_bytes(data[18:20], "little") == 183  # EM_AARCH64
+    assert all(line.startswith(("zig clang", "opt")) for line in record["reproduce"])
+    assert llmc("opt", target, "--passes=default<Oz>", source, "-o", "arm.s").code == 0
+    assert llmc("size", target, "--json", source).records[0]["bytes"] == record["baseline"]["bytes"]
 
 
 def test_several_inputs(llmc: Llmc, source: Path, tmp_path: Path) -> None:

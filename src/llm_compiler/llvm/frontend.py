@@ -6,6 +6,7 @@ x86-64 uses the clang of the wheels (or LLMC_CLANG); other targets use `zig clan
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import subprocess
@@ -27,7 +28,8 @@ SOURCE_SUFFIXES = C_SUFFIXES | CXX_SUFFIXES | IR_SUFFIXES
 # Flags that only the front end reads. Their values follow as a word of their own, unless joined.
 _FRONTEND_WITH_VALUE = frozenset({
     "-I", "-D", "-U", "-include", "-imacros", "-isystem", "-iquote", "-idirafter", "-isysroot", "--sysroot",
-    "-iprefix", "-iwithprefix", "-iwithprefixbefore", "-x", "-MF", "-MT", "-MQ", "-Xpreprocessor", "-Wp",
+    "-iprefix", "-iwithprefix", "-iwithprefixbefore", "-x", "-MF", "-MT", "-MQ", "-MJ", "-Xpreprocessor", "-include-pch",
+    "-cxx-isystem", "-iframework", "-iwithsysroot", "-ivfsoverlay", "-F",
 })
 _FRONTEND_JOINED = ("-I", "-D", "-U", "-isystem", "-iquote", "-idirafter", "-std=", "--std=", "-W", "-stdlib=",
                     "--sysroot=", "-include", "-imacros", "-M", "-O", "-pedantic", "-ansi", "-nostdinc", "-w")
@@ -137,22 +139,25 @@ def is_cxx(path: Path) -> bool:
 def lowering_flags(cflags: Sequence[str]) -> list[str]:
     """The user's flags without those that only the front end reads, for lowering IR."""
     kept: list[str] = []
-    skip = False
-    for flag in cflags:
-        if skip:
-            skip = False
-        elif flag in _FRONTEND_WITH_VALUE:
-            skip = True
-        elif flag.startswith(_FRONTEND_JOINED) and not flag.startswith(("-mllvm", "-march")):
+    words = iter(cflags)
+    for word in words:
+        if word in ("-mllvm", "-Xassembler"):  # the next word is no flag of clang's, whatever it looks like
+            kept += [word, *itertools.islice(words, 1)]
             continue
-        else:
-            kept.append(flag)
+        # -Xclang FLAG [-Xclang VALUE]
+        prefix = [word] if word == "-Xclang" else []
+        flag = next(words, "") if prefix else word
+        if flag in _FRONTEND_WITH_VALUE:
+            for _ in range(1 + len(prefix)):
+                next(words, "")
+        elif not flag.startswith(_FRONTEND_JOINED):
+            kept += [*prefix, flag]
     return kept
 
 
 def level_flags(profile: Profile) -> list[str]:
-    """`-Oz` for deploy. paper: -Oz for the front end is the caller's business; it lowers at -O0."""
-    return ["-Oz"] if profile is Profile.DEPLOY else ["-O0"]
+    """Flags of the lowering. paper: codegen level -O0, without the long branches that clang's driver adds there."""
+    return ["-Oz"] if profile is Profile.DEPLOY else ["-O0", "-mno-relax-all"]
 
 
 def emit_unoptimised(clang: Clang, source: Path, cflags: Sequence[str], output: Path, level: str = "-Oz") -> None:

@@ -118,8 +118,10 @@ def render(source: Source, candidate: Candidate, bitcode: bytes, kind: Kind, fol
     return output.read_bytes()
 
 
-def clang_output(source: Source, kind: Kind, folder: Path) -> bytes:
-    """What clang itself makes of the input at its level: the answer where nothing was gained. Raises CompileError."""
+def clang_output(source: Source, kind: Kind, folder: Path, options: Sequence[str] = ()) -> bytes:
+    """What clang itself makes of the input at its level, with LLVM options: the answer where the search gained
+    nothing. Raises CompileError.
+    """
     output = folder / "output"
     if source.lowering.profile is Profile.PAPER and kind in (Kind.OBJECT, Kind.ASSEMBLY):
         optimised = folder / "optimised.bc"
@@ -133,7 +135,8 @@ def clang_output(source: Source, kind: Kind, folder: Path) -> bytes:
             Kind.IR: ["-S", "-emit-llvm"]}[kind]
     language = ["-x", "ir"] if is_ir else []
     given = source.bitcode if is_ir else source.path
-    source.clang.run([*flags, source.level, *form, *language, str(given), "-o", str(output)])
+    words = [word for option in options for word in ("-mllvm", option)]
+    source.clang.run([*words, *flags, source.level, *form, *language, str(given), "-o", str(output)])
     return output.read_bytes()
 
 
@@ -165,4 +168,10 @@ def output_of(result: TuningResult, kind: Kind, path: Path, options: TuningOptio
                 raise InputError(f"{path}: the pass list from the store {outcome.status.replace('_', ' ')} "
                                  f"({outcome.message}); tune again with --no-store")
             bitcode = outcome.measurement.bitcode
+        if render(source, result.candidate, bitcode, Kind.OBJECT, folder) != result.object:
+            # The object is of clang's own passes with options (the head start), which are not quite the passes of
+            # its pipeline written out.
+            options_of = (*result.candidate.pass_options, *result.candidate.codegen_options)
+            if clang_output(source, Kind.OBJECT, folder, options_of) == result.object:
+                return clang_output(source, kind, folder, options_of)
         return render(source, result.candidate, bitcode, kind, folder)

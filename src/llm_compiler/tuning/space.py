@@ -173,7 +173,8 @@ def space_for(registry: Registry, tier: Tier, profile: str, arch: str) -> Space:
     oz = data.oz_pipeline(registry)
     return Space(
         {level: tuple(sorted(names)) for level, names in sorted(passes.items())},
-        data.option_groups("codegen", tier, arch),
+        # The paper profile is for comparing pass lists: its lowering is left as it is.
+        data.option_groups("codegen", tier, arch) if profile == "deploy" else (),
         data.option_groups("pass", tier, arch),
         oz,
         data.core_set(registry, tier, profile, arch, oz),

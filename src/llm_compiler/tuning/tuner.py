@@ -344,9 +344,9 @@ class Tuner:
         if base.best is None or size.total >= base.best.bytes:
             return None
         clang = prepared.clang
-        front = [clang.name, *clang.target_flags, *flags, self.options.level, "-Xclang", "-disable-llvm-passes",
-                 "-emit-llvm", "-c", base.input, "-o", "unoptimised.bc"]
-        lower = [clang.name, *clang.target_flags, *frontend.lowering_arguments(
+        front = [*clang.name.split(), *clang.target_flags, *flags, self.options.level,
+                 "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c", base.input, "-o", "unoptimised.bc"]
+        lower = [*clang.name.split(), *clang.target_flags, *frontend.lowering_arguments(
             "optimised.bc", "tuned.o", self.options.profile, cflags=flags, options=mllvm, level=self._lowering_level())]
         return replace(
             base, status=TuningStatus.IMPROVED, candidate=candidate, object=object_, bitcode=bitcode,
@@ -362,7 +362,8 @@ class Tuner:
         candidate = Candidate(self._space.oz, ahead.options)
         clang = prepared.clang
         words = [word for option in ahead.options for word in ("-mllvm", option)]
-        command = [clang.name, *clang.target_flags, *words, *self._plain_compile(Path(base.input), flags, "tuned.o")]
+        command = [*clang.name.split(), *clang.target_flags, *words,
+                   *self._plain_compile(Path(base.input), flags, "tuned.o")]
         return replace(
             base, status=TuningStatus.IMPROVED, candidate=candidate, object=ahead.object,
             best=Sizes(ahead.size.total, ahead.size.text_data),
