@@ -180,7 +180,6 @@ def _with_outputs(units: list[_Unit], output: Path | None) -> list[_Unit]:
 
 def _tune_all(units: list[_Unit], options: TuningOptions, *, json_lines: bool) -> int:
     from llm_compiler.cli.live import LiveTable, Totals
-    from llm_compiler.tuning.result import TuningStatus
     from llm_compiler.tuning.tuner import Tuner
 
     totals = Totals()
@@ -192,7 +191,7 @@ def _tune_all(units: list[_Unit], options: TuningOptions, *, json_lines: bool) -
             table.begin(unit.name)
             try:
                 result = tuner.tune(unit.path, cflags=unit.flags, name=unit.name)
-                interrupted = result.status is not TuningStatus.FAILED and "interrupted;" in result.message
+                interrupted = result.interrupted
                 _finish(unit, result, options, table, totals, json_lines=json_lines, alone=len(units) == 1)
             except KeyboardInterrupt:
                 interrupted = True

@@ -28,8 +28,8 @@ SOURCE_SUFFIXES = C_SUFFIXES | CXX_SUFFIXES | IR_SUFFIXES
 # Flags that only the front end reads. Their values follow as a word of their own, unless joined.
 _FRONTEND_WITH_VALUE = frozenset({
     "-I", "-D", "-U", "-include", "-imacros", "-isystem", "-iquote", "-idirafter", "-isysroot", "--sysroot",
-    "-iprefix", "-iwithprefix", "-iwithprefixbefore", "-x", "-MF", "-MT", "-MQ", "-MJ", "-Xpreprocessor", "-include-pch",
-    "-cxx-isystem", "-iframework", "-iwithsysroot", "-ivfsoverlay", "-F",
+    "-iprefix", "-iwithprefix", "-iwithprefixbefore", "-x", "-MF", "-MT", "-MQ", "-MJ", "-Xpreprocessor",
+    "-include-pch", "-cxx-isystem", "-iframework", "-iwithsysroot", "-ivfsoverlay", "-F",
 })
 _FRONTEND_JOINED = ("-I", "-D", "-U", "-isystem", "-iquote", "-idirafter", "-std=", "--std=", "-W", "-stdlib=",
                     "--sysroot=", "-include", "-imacros", "-M", "-O", "-pedantic", "-ansi", "-nostdinc", "-w")

@@ -215,7 +215,7 @@ class _Evaluator:
                     return context.parse(bitcode).emit(machine.handle, assembly=job.assembly)
             finally:
                 machine.close()
-        with tempfile.TemporaryDirectory(prefix="llmc-lower-") as folder:
+        with tempfile.TemporaryDirectory(prefix="lower-", dir=job.input.parent) as folder:
             source, output = Path(folder) / "in.bc", Path(folder) / "out"
             source.write_bytes(bitcode)
             words = [{"INPUT": str(source), "OUTPUT": str(output)}.get(word, word) for word in job.lowering.external]
@@ -331,6 +331,7 @@ def _become_worker(channel: socket.socket, limits: Limits, stderr: int) -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.dup2(stderr, 2)
+    faulthandler.disable()
     gc.disable()
     _serve(channel, limits.memory)
 

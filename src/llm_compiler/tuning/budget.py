@@ -22,6 +22,8 @@ class Budget:
         if match is None:
             raise PipelineError(f"budget '{text}' is neither a time such as 10s nor a number such as 400 evaluations")
         number, unit = float(match.group(1)), match.group(2)
+        if number > 1e9:
+            raise PipelineError(f"a budget of {text} is too large")
         if number <= 0:
             raise PipelineError("the budget must be more than 0")
         if unit is None:

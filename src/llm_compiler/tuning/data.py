@@ -87,7 +87,7 @@ def core_set(registry: Registry, tier: Tier, profile: str, arch: str, oz: PassLi
     """The ranked core set of a profile, as far as the tier and the library allow it."""
     found = []
     allowed = {option for kind in ("codegen", "pass") for group in option_groups(kind, tier, arch) for option in group}
-    for row in json.loads(_read("core-set.json"))[profile]:
+    for row in json.loads(_read("core-set.json")).get(profile, []):
         passes = PassList(_known(PassList.parse(row["passes"]).passes, registry)) if row["passes"] else oz
         candidate = Candidate(
             passes,

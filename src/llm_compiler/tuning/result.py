@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.llvm.pipeline import Candidate, PassList
+from llm_compiler.llvm.worker import segments
 from llm_compiler.paths import write_atomically
 
 
@@ -47,6 +48,7 @@ class TuningResult:
     evaluations: int = 0
     seconds: float = 0.0
     from_store: bool = False
+    interrupted: bool = False
     message: str = ""
     input_hash: str = ""
     reproduce: tuple[str, ...] = ()
@@ -125,8 +127,13 @@ def stock_commands(
     lines = []
     if not ir_input:
         lines.append(shlex.join(frontend))
-    given = source if ir_input else "unoptimised.bc"
-    lines.append(shlex.join(["opt", "-discard-value-names", f"-passes={candidate.passes.text}",
-                             *candidate.pass_options, given, "-o", "optimised.bc"]))
+    # LLVM's C API writes no order of uses into bitcode. The steps are those of the workers: see `segments`.
+    runs = [["opt", "-preserve-bc-uselistorder=false", "-passes=verify"]] if ir_input else []
+    for part in segments(candidate.passes):
+        runs.append(["opt", "-discard-value-names", "-preserve-bc-uselistorder=false",
+                     f"-passes={','.join(map(str, part)) or 'verify'}", *candidate.pass_options])
+    runs[0].append(source if ir_input else "unoptimised.bc")
+    runs[-1] += ["-o", "optimised.bc"]
+    lines.append(" | ".join(map(shlex.join, runs)))
     lines.append(shlex.join(lowering))
     return tuple(lines)

@@ -120,8 +120,7 @@ class Search:
                     break
                 candidate = ask()
                 if candidate is None:
-                    exhausted = True
-                    break
+                    break  # for now: what is under way may give it new ideas
                 known = self._memo.get(candidate.key)
                 flight = _Flight(candidate, None, known)
                 if known is None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import os
 import shlex
+import shutil
+import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -130,9 +134,11 @@ class Tuner:
         )
         try:
             prepared = self._prepare(path, flags, baseline_object)
-            result = self._tune(prepared, flags, blank)
+            result = self._tune(prepared, flags, blank, started)
         except LlmcError as error:
             return replace(blank, message=str(error), seconds=time.monotonic() - started)
+        finally:
+            shutil.rmtree(Path(self._folder.name) / str(self._count), ignore_errors=True)
         return replace(result, seconds=result.seconds if result.from_store else time.monotonic() - started)
 
     # --- preparation ---
@@ -166,17 +172,23 @@ class Tuner:
             bitcode.write_bytes(inspection.bitcode)
             source = bitcode
         started = time.monotonic()
-        with concurrent.futures.ThreadPoolExecutor(3) as executor:
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
             made = None if ir_input else executor.submit(
                 frontend.emit_unoptimised, clang, source, flags, bitcode, options.level)
-            ahead = executor.submit(self._head_start, clang, source, flags, folder) if options.jobs > 1 else None
-            if options.profile is not Profile.DEPLOY and made is not None:
-                made.result()
-            object_ = baseline_object or self._baseline(clang, source, flags, folder, bitcode)
-            seconds = time.monotonic() - started
-            if made is not None:
-                made.result()
-            head_start = ahead.result() if ahead is not None else None
+            # With a budget in evaluations the result must not depend on the number of jobs.
+            ahead = self._begin_head_start(clang, source, flags, folder / "ahead.o") if (
+                options.jobs > 1 or options.budget.evaluations is not None) else None
+            try:
+                if options.profile is not Profile.DEPLOY and made is not None:
+                    made.result()
+                object_ = baseline_object or self._baseline(clang, source, flags, folder, bitcode)
+                seconds = time.monotonic() - started
+                if made is not None:
+                    made.result()
+                head_start = self._end_head_start(ahead, folder / "ahead.o")
+            except BaseException:
+                self._end_head_start(ahead, folder / "ahead.o", patience=0.0)
+                raise
         if inspection is None:
             inspection = self._inspect(bitcode)
         baseline = measure(object_)
@@ -223,23 +235,40 @@ class Tuner:
         given = frontend.lowering_flags(flags) if language else list(flags)
         return [*given, self.options.level, "-c", *language, str(source), "-o", str(output)]
 
-    def _head_start(self, clang: frontend.Clang, source: Path, flags: tuple[str, ...],
-                    folder: Path) -> _HeadStart | None:
+    def _begin_head_start(self, clang: frontend.Clang, source: Path, flags: tuple[str, ...],
+                          output: Path) -> subprocess.Popen[bytes] | None:
         options = self._space.head_start
         if not options or self.options.profile is not Profile.DEPLOY or self.options.strategy != "adaptive":
             return None
-        output = folder / "ahead.o"
         words = [word for option in options for word in ("-mllvm", option)]
+        command = [*clang.command, *clang.target_flags, *words, *self._plain_compile(source, flags, output)]
         try:
-            clang.run([*words, *self._plain_compile(source, flags, output)])
-            object_ = output.read_bytes()
-            return _HeadStart(options, object_, measure(object_))
-        except (LlmcError, OSError):
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.DEVNULL, start_new_session=True)
+        except OSError:
             return None  # the baseline compile says what is wrong
+
+    def _end_head_start(self, process: subprocess.Popen[bytes] | None, output: Path,
+                        patience: float | None = None) -> _HeadStart | None:
+        """What came of it; it began with the baseline, and is given up where it takes much longer than that."""
+        if process is None:
+            return None
+        try:
+            if process.wait(self.options.budget.seconds if patience is None else patience) == 0:
+                object_ = output.read_bytes()
+                return _HeadStart(self._space.head_start, object_, measure(object_))
+        except (subprocess.TimeoutExpired, OSError, LlmcError):
+            pass
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        return None
 
     # --- tuning ---
 
-    def _tune(self, prepared: _Prepared, flags: tuple[str, ...], blank: TuningResult) -> TuningResult:
+    def _tune(self, prepared: _Prepared, flags: tuple[str, ...], blank: TuningResult, started: float) -> TuningResult:
         options = self.options
         key = key_of(
             input=prepared.input_hash, lowering=prepared.lowering, flags=frontend.lowering_flags(flags),
@@ -252,7 +281,7 @@ class Tuner:
         if self._store is not None:
             held = self._store.get(key, seconds=options.budget.seconds, evaluations=options.budget.evaluations)
             if held is not None:
-                with contextlib.suppress(KeyError, TypeError, LlmcError):
+                with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, LlmcError):
                     return replace(TuningResult.from_record(*held), input=blank.input)
         base = replace(
             blank, status=TuningStatus.NO_GAIN, input_hash=prepared.input_hash, object=prepared.baseline_object,
@@ -284,8 +313,10 @@ class Tuner:
             base = replace(base, baseline=replace(base.baseline, instructions=search.instructions_of(self._space.oz)))
         result = self._finish(prepared, flags, base, state)
         if interrupted:
-            return replace(result, message="; ".join([*notes, "interrupted; this is the best found until then"]))
+            notes.append("interrupted; this is the best found until then")
+            return replace(result, interrupted=True, message="; ".join(notes))
         if self._store is not None and result.object is not None:
+            result = replace(result, seconds=time.monotonic() - started)
             self._store.put(key, result.as_record(), result.object, seconds=options.budget.seconds,
                             evaluations=options.budget.evaluations)
         return result
