@@ -189,6 +189,25 @@ def test_functions_and_optnone(context: Context) -> None:
     assert module.functions_with_attribute("minsize") == []
 
 
+def test_functions_whose_inlining_is_open(context: Context) -> None:
+    calls = "\n".join(f"  call void @{name}()" for name in ("free", "kept", "eager", "frozen", "exported"))
+    module = context.parse(f"""
+define internal void @free() {{ ret void }}
+define internal void @unused() {{ ret void }}
+define internal void @kept() noinline {{ ret void }}
+define internal void @eager() alwaysinline {{ ret void }}
+define internal void @frozen() noinline optnone {{ ret void }}
+define void @exported() {{ ret void }}
+define linkonce_odr void @inline() {{ ret void }}
+define void @all() {{
+{calls}
+  call void @inline()
+  ret void
+}}
+""".encode())
+    assert module.discardable_functions() == ["free", "inline"]
+
+
 def test_module_flags(context: Context) -> None:
     flags = ('target triple = "x86_64-unknown-linux-gnu"\n!llvm.module.flags = !{!0, !1, !2}\n'
              '!0 = !{i32 8, !"PIC Level", i32 2}\n!1 = !{i32 1, !"Code Model", i32 4}\n'

@@ -23,7 +23,7 @@ from llm_compiler.llvm.registry import Registry, Tier
 from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import Job, Outcome, Status, WorkerPool
 from llm_compiler.paths import cache_folder
-from llm_compiler.tuning import data
+from llm_compiler.tuning import data, edit
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.result import TuningResult, TuningStatus
 from llm_compiler.tuning.search import Search, SearchState
@@ -71,8 +71,8 @@ def test_budgets(text: str, seconds: float | None, evaluations: int | None) -> N
 
 @pytest.mark.parametrize(("text", "message"), [
     ("0", "more than 0"), ("0s", "more than 0"), ("-1", "neither a time"), ("", "neither"), ("ten", "neither"),
-    ("1e3", "neither"), ("2.5", "no whole number"), ("10 s", "neither"), ("9" * 400, "too large"), ("9" * 400 + "s", "too large"),
-    ("nan", "neither"), ("inf", "neither"),
+    ("1e3", "neither"), ("2.5", "no whole number"), ("10 s", "neither"),
+    ("9" * 400, "too large"), ("9" * 400 + "s", "too large"), ("nan", "neither"), ("inf", "neither"),
 ])
 def test_budgets_that_make_no_sense(text: str, message: str) -> None:
     with pytest.raises(PipelineError, match=message):
@@ -272,7 +272,7 @@ def test_minimisation_never_grows(space: Space) -> None:
     state = search.run(One())
     assert state.best is not None and state.best.total == 990 == min(sizes) == max(sizes)
     assert state.best.candidate.codegen_options == ("-disable-lsr", "-split-spill-mode=size")
-    assert len(state.best.candidate.passes) <= 1
+    assert len(edit.leaves(state.best.candidate.passes)) <= 1
 
 
 # --- tuning for real ---
@@ -285,9 +285,9 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("profile", list(Profile))
 def test_the_same_result_with_any_number_of_jobs(interpreter: Path, profile: Profile) -> None:
-    results = [tuned(interpreter, 60, jobs=jobs, profile=profile) for jobs in (1, 2, 3)]
+    results = [tuned(interpreter, 45, jobs=jobs, profile=profile) for jobs in (1, 2, 3)]
     first = results[0]
-    assert first.status is TuningStatus.IMPROVED and 40 < first.evaluations <= 60
+    assert first.status is TuningStatus.IMPROVED and 30 < first.evaluations <= 45
     for other in results[1:]:
         assert (other.candidate, other.best, other.baseline, other.object, other.evaluations, other.outcomes) == (
             first.candidate, first.best, first.baseline, first.object, first.evaluations, first.outcomes)
@@ -358,7 +358,7 @@ def test_tuned_programs_still_run_and_can_be_replayed(tmp_path: Path, name: str)
     cxx = name.endswith(".cc")
     plain = tmp_path / "plain.o"
     clang(name).run(["-O0", "-c", str(source), "-o", str(plain)])
-    with Tuner(options(80)) as tuner:
+    with Tuner(options(60)) as tuner:
         result = tuner.tune(source, name=name)
     assert result.status is not TuningStatus.FAILED, result.message
     assert result.object is not None and result.baseline is not None and result.best is not None
@@ -532,7 +532,7 @@ def test_keys_name_every_part() -> None:
 
 
 def test_a_second_run_answers_from_the_store(interpreter: Path) -> None:
-    given = options(40, store=True, seed=5)
+    given = options(15, store=True, seed=5)
     with Tuner(given) as tuner:
         first = tuner.tune(interpreter)
     with Tuner(replace(given, jobs=1)) as tuner:
@@ -570,17 +570,21 @@ def test_a_spoilt_store_is_no_reason_to_fail(interpreter: Path, tmp_path: Path, 
     assert result.object == wanted.object and result.best == wanted.best
 
 
-@pytest.mark.parametrize("column", ["record", "object"])
+@pytest.mark.parametrize(("column", "contents"), [
+    ("record", ("{", "[]", '{"best": {"bytes": 1}, "status": "improved"}', '{"status": "unheard of", "best": null}')),
+    ("object", (b"not compressed",)),
+])
 def test_a_spoilt_row_is_passed_over(interpreter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                     column: str) -> None:
+                                     column: str, contents: tuple[str | bytes, ...]) -> None:
     monkeypatch.setenv("LLMC_CACHE", str(tmp_path / "cache"))
-    given = options(10, store=True)
+    given = options(4, store=True)
     with Tuner(given) as tuner:
         wanted = tuner.tune(interpreter)
-    for content in ("{", "[]", '{"best": {"bytes": 1}, "status": "improved"}', json.dumps(
-            {**wanted.as_record(), "status": "unheard of"})):
+    if column == "record":
+        contents = (*contents, json.dumps({**wanted.as_record(), "status": "unheard of"}))
+    for content in contents:
         connection = sqlite3.connect(cache_folder() / "results.sqlite")
-        connection.execute(f"UPDATE results SET {column} = ?", (content if column == "record" else content.encode(),))
+        connection.execute(f"UPDATE results SET {column} = ?", (content,))
         connection.commit()
         connection.close()
         with Tuner(given) as tuner:

@@ -165,10 +165,16 @@ class Module:
         return found
 
     def discardable_functions(self) -> list[str]:
-        """Names of static and inline functions with a body that something refers to, in the order of the module."""
+        """Names of static and inline functions with a body that something refers to, in the order of the module.
+
+        Functions whose source has settled their inlining are left out.
+        """
         lib = self.lib
-        return [self.name_of(function) for function in self.functions()
-                if lib.LLVMGetLinkage(function) in _DISCARDABLE and lib.LLVMGetFirstUse(function)]
+        settled = {name for attribute in ("noinline", "alwaysinline", "optnone")
+                   for name in self.functions_with_attribute(attribute)}
+        names = [self.name_of(function) for function in self.functions()
+                 if lib.LLVMGetLinkage(function) in _DISCARDABLE and lib.LLVMGetFirstUse(function)]
+        return [name for name in names if name not in settled]
 
     def verify(self) -> str | None:
         """What LLVM's verifier says against the module; None when nothing."""

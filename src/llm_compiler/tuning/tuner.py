@@ -139,7 +139,7 @@ class Tuner:
             return replace(blank, message=str(error), seconds=time.monotonic() - started)
         finally:
             shutil.rmtree(Path(self._folder.name) / str(self._count), ignore_errors=True)
-        return replace(result, seconds=result.seconds if result.from_store else time.monotonic() - started)
+        return replace(result, seconds=result.seconds or time.monotonic() - started)
 
     # --- preparation ---
 
