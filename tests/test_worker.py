@@ -93,10 +93,12 @@ def test_invalid(pool: WorkerPool, tiny: Path, crashes: Path, passes: str, codeg
 def test_what_one_job_printed_is_not_the_next_ones(pool: WorkerPool, tiny: Path) -> None:
     noisy = Job(tiny, candidate("function(print)"), Lowering())
     assert pool.run(noisy).status is Status.MEASURED
-    first = pool.run(Job(tiny, candidate("gvn", ["-no-such-option"]), Lowering()))
-    second = pool.run(Job(tiny, candidate("trigger-crash"), Lowering()))
-    assert first.status is Status.INVALID and "define" not in first.message
-    assert second.status is Status.CRASHED and "no-such-option" not in second.message
+    crash = pool.run(job(tiny, "trigger-crash"))
+    assert crash.status is Status.CRASHED and "}" not in crash.message and crash.crash_folder is not None
+    assert "define" not in (crash.crash_folder / "stderr.txt").read_text()
+    assert pool.run(noisy).status is Status.MEASURED
+    refused = pool.run(Job(tiny, candidate("gvn", ["-no-such-option"]), Lowering()))
+    assert refused.status is Status.INVALID and refused.message.startswith("llmc: Unknown command line argument")
 
 
 def test_missing_input(pool: WorkerPool, tmp_path: Path, tiny: Path) -> None:

@@ -209,7 +209,10 @@ def _against_shape(scan: _Scan, source: str, language: str, output: str) -> Iter
     if source.startswith("-") and source != "-":
         yield Reason.UNKNOWN_FLAG, source
     where = os.path.join(scan.cwd, source)
-    if os.path.basename(source).startswith("conftest") or any(folder in where for folder in _CONFIGURE_FOLDERS):
+    probe = os.path.basename(source)
+    # autoconf's conftest.c, zlib's ztest123.c
+    probing = probe.startswith("conftest") or probe.removesuffix(".c").removeprefix("ztest").isdigit()
+    if probing or any(folder in where for folder in _CONFIGURE_FOLDERS):
         yield Reason.CONFIGURE_CHECK, source
     if len(scan.outputs) > 1 or output == "-" or _is_device(os.path.join(scan.cwd, output)):
         yield Reason.SPECIAL_OUTPUT, output

@@ -125,7 +125,8 @@ def _tune(compiler: Compiler, decision: Plan, env: Mapping[str, str], signals: "
         size = tuned.best_bytes
     count(env, "stored" if tuned.from_store else "tuned", before=tuned.baseline_bytes, after=size)
     origin = " from the store" if tuned.from_store else ""
-    log(env, f"tuned{origin}: {decision.source}: {tuned.baseline_bytes} to {size} bytes; {tuned.note}")
+    note = f"; {tuned.note}" if tuned.note else ""
+    log(env, f"tuned{origin}: {decision.source}: {tuned.baseline_bytes} to {size} bytes{note}")
 
 
 def _replace(output: str, before: os.stat_result, tuned: "TunedObject") -> None:

@@ -42,5 +42,5 @@ def tune_object(*, clang: str, cflags: Sequence[str], source: str, baseline_obje
     baseline = result.baseline.bytes if result.baseline else 0
     best = result.best.bytes if result.best else baseline
     improved = result.status is TuningStatus.IMPROVED
-    return TunedObject(improved, result.from_store, baseline, best, result.object if improved else None,
-                       result.message)
+    note = "; ".join(filter(None, (f"{result.evaluations} evaluations in {result.seconds:.1f} s", result.message)))
+    return TunedObject(improved, result.from_store, baseline, best, result.object if improved else None, note)

@@ -77,6 +77,7 @@ class _Prepared:
     baseline_seconds: float
     clang: frontend.Clang
     head_start: _HeadStart | None = None
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -175,9 +176,7 @@ class Tuner:
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
             made = None if ir_input else executor.submit(
                 frontend.emit_unoptimised, clang, source, flags, bitcode, options.level)
-            # With a budget in evaluations the result must not depend on the number of jobs.
-            ahead = self._begin_head_start(clang, source, flags, folder / "ahead.o") if (
-                options.jobs > 1 or options.budget.evaluations is not None) else None
+            ahead = self._begin_head_start(clang, source, flags, folder / "ahead.o")
             try:
                 if options.profile is not Profile.DEPLOY and made is not None:
                     made.result()
@@ -185,7 +184,10 @@ class Tuner:
                 seconds = time.monotonic() - started
                 if made is not None:
                     made.result()
+                waiting = time.monotonic()
                 head_start = self._end_head_start(ahead, folder / "ahead.o")
+                # A single job has no core to spare beside the baseline: the wait is taken from the search.
+                waited = 0.0 if options.jobs > 1 else time.monotonic() - waiting
             except BaseException:
                 self._end_head_start(ahead, folder / "ahead.o", patience=0.0)
                 raise
@@ -206,7 +208,7 @@ class Tuner:
                         *frontend.lowering_arguments("INPUT", "OUTPUT", options.profile, cflags=flags))
             lowering = replace(lowering, external=external)
         return _Prepared(source, bitcode, lowering, object_, baseline, inspection,
-                         digest(bitcode.read_bytes()), seconds, clang, head_start)
+                         digest(bitcode.read_bytes()), seconds, clang, head_start, waited)
 
     def _inspect(self, path: Path) -> Inspection:
         outcome = self._workers().inspect(path)
@@ -316,8 +318,9 @@ class Tuner:
             notes.append("interrupted; this is the best found until then")
             return replace(result, interrupted=True, message="; ".join(notes))
         if self._store is not None and result.object is not None:
+            object_ = result.object
             result = replace(result, seconds=time.monotonic() - started)
-            self._store.put(key, result.as_record(), result.object, seconds=options.budget.seconds,
+            self._store.put(key, result.as_record(), object_, seconds=options.budget.seconds,
                             evaluations=options.budget.evaluations)
         return result
 
@@ -326,7 +329,7 @@ class Tuner:
         deadline = None
         if options.budget.seconds is not None:
             # The last lowering by clang is part of the budget; the baseline compile bounds what it takes.
-            reserve = 0.03 + prepared.baseline_seconds - 0.1 * options.budget.seconds
+            reserve = 0.03 + prepared.baseline_seconds + prepared.waited - 0.1 * options.budget.seconds
             deadline = time.monotonic() + options.budget.seconds - max(0.0, reserve)
         name = prepared.source.name
 
