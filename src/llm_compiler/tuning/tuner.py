@@ -74,7 +74,7 @@ class _Prepared:
     baseline: ObjectSize
     inspection: Inspection
     input_hash: str
-    baseline_seconds: float
+    back_end_seconds: float
     clang: frontend.Clang
     head_start: _HeadStart | None = None
     waited: float = 0.0
@@ -174,16 +174,16 @@ class Tuner:
             source = bitcode
         started = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
-            made = None if ir_input else executor.submit(
-                frontend.emit_unoptimised, clang, source, flags, bitcode, options.level)
+            made = None if ir_input else executor.submit(_timed(
+                lambda: frontend.emit_unoptimised(clang, source, flags, bitcode, options.level)))
             ahead = self._begin_head_start(clang, source, flags, folder / "ahead.o")
             try:
                 if options.profile is not Profile.DEPLOY and made is not None:
                     made.result()
                 object_ = baseline_object or self._baseline(clang, source, flags, folder, bitcode)
                 seconds = time.monotonic() - started
-                if made is not None:
-                    made.result()
+                # What is left of the baseline compile without its front end is what a last lowering takes at most.
+                back_end = max(0.0, seconds - made.result()) if made is not None else seconds
                 waiting = time.monotonic()
                 head_start = self._end_head_start(ahead, folder / "ahead.o")
                 # A single job has no core to spare beside the baseline: the wait is taken from the search.
@@ -208,7 +208,7 @@ class Tuner:
                         *frontend.lowering_arguments("INPUT", "OUTPUT", options.profile, cflags=flags))
             lowering = replace(lowering, external=external)
         return _Prepared(source, bitcode, lowering, object_, baseline, inspection,
-                         digest(bitcode.read_bytes()), seconds, clang, head_start, waited)
+                         digest(bitcode.read_bytes()), back_end, clang, head_start, waited)
 
     def _inspect(self, path: Path) -> Inspection:
         outcome = self._workers().inspect(path)
@@ -328,8 +328,8 @@ class Tuner:
         options = self.options
         deadline = None
         if options.budget.seconds is not None:
-            # The last lowering by clang is part of the budget; the baseline compile bounds what it takes.
-            reserve = 0.03 + prepared.baseline_seconds + prepared.waited - 0.1 * options.budget.seconds
+            # The last lowering by clang is part of the budget.
+            reserve = 0.05 + 0.7 * prepared.back_end_seconds + prepared.waited - 0.1 * options.budget.seconds
             deadline = time.monotonic() + options.budget.seconds - max(0.0, reserve)
         name = prepared.source.name
 
@@ -408,6 +408,17 @@ class Tuner:
 
     def _lowering_level(self) -> str | None:
         return self.options.level if self.options.profile is Profile.DEPLOY else None
+
+
+def _timed(task: Callable[[], None]) -> Callable[[], float]:
+    """The task as one that returns its seconds."""
+
+    def run() -> float:
+        started = time.monotonic()
+        task()
+        return time.monotonic() - started
+
+    return run
 
 
 def tune(source: str | Path, *, budget: str = "10s", profile: str = "deploy", strategy: str = "adaptive",
