@@ -101,12 +101,12 @@ def test_nothing_leaks(lib: Library) -> None:
         with Context(lib) as context:
             module = context.parse(text)
             module.verify()
+            for _ in range(10):
+                module.text()
             module.run_passes("function(instcombine)", None)
             with pytest.raises(PipelineError):
                 module.run_passes("no-such-pass", None)
             bitcode = module.bitcode()
-            for _ in range(10):
-                module.text()
             machine = TargetMachine(lib, Lowering())
             module.emit(machine.handle)
             machine.close()
