@@ -17,10 +17,11 @@ from pathlib import Path
 from corpus import sample, units
 from llm_compiler.errors import LlmcError
 from llm_compiler.llvm import frontend, registry
+from llm_compiler.llvm.job import Inspection, Job
 from llm_compiler.llvm.objectfile import measure
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import X86_64, Lowering
-from llm_compiler.llvm.worker import Inspection, Job, WorkerPool
+from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tuning import data
 
 

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from corpus import Unit, sample, units
 from llm_compiler.llvm import registry
+from llm_compiler.llvm.job import Job
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.registry import Tier
 from llm_compiler.llvm.target import Profile
-from llm_compiler.llvm.worker import Job, WorkerPool
+from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tuning import data
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.tuner import Tuner, TuningOptions

@@ -18,9 +18,10 @@ import tempfile
 from pathlib import Path
 
 from corpus import Unit, sample, units
+from llm_compiler.llvm.job import Job
 from llm_compiler.llvm.objectfile import measure
 from llm_compiler.llvm.pipeline import Candidate
-from llm_compiler.llvm.worker import Job, WorkerPool
+from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.search import Search
 from llm_compiler.tuning.strategies import Strategy, make_strategy

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_compiler.llvm import frontend, library
+from llm_compiler.llvm.job import Inspection, Job, Measurement
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import X86_64, Lowering
-from llm_compiler.llvm.worker import Inspection, Job, Measurement, WorkerPool
+from llm_compiler.llvm.worker import WorkerPool
 
 HAS_PROC = Path("/proc/self/stat").exists()
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from llm_compiler.llvm.job import Job, Limits, Status
 from llm_compiler.llvm.target import Lowering
-from llm_compiler.llvm.worker import Job, Limits, Status, WorkerPool
+from llm_compiler.llvm.worker import WorkerPool
 from sources import IR, PROGRAMS
 from support import bitcode_of, candidate, children, unoptimised
 

@@ -12,9 +12,10 @@ import pytest
 
 from llm_compiler.errors import CompileError, InputError, ToolchainError
 from llm_compiler.llvm import frontend, registry
+from llm_compiler.llvm.job import Job
 from llm_compiler.llvm.objectfile import measure, read_sections
 from llm_compiler.llvm.target import AARCH64, X86_64, Lowering, Profile
-from llm_compiler.llvm.worker import Job, WorkerPool
+from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tuning import data
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.result import TuningStatus

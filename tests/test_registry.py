@@ -233,7 +233,8 @@ from pathlib import Path
 from llm_compiler.llvm import library, registry
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import Lowering
-from llm_compiler.llvm.worker import Job, WorkerPool
+from llm_compiler.llvm.job import Job
+from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tuning import data
 known = registry.load()
 oz = data.oz_pipeline(known)

@@ -18,11 +18,12 @@ import pytest
 import llm_compiler
 from llm_compiler.errors import CompileError, InputError, LlmcError, PipelineError
 from llm_compiler.llvm import registry
+from llm_compiler.llvm.job import Job, Measurement, Outcome, Status
 from llm_compiler.llvm.objectfile import ObjectSize, measure
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.registry import Registry, Tier
 from llm_compiler.llvm.target import Lowering, Profile
-from llm_compiler.llvm.worker import Job, Measurement, Outcome, Status, WorkerPool
+from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.paths import cache_folder
 from llm_compiler.tuning import data, edit
 from llm_compiler.tuning.budget import Budget

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.llvm import registry
+from llm_compiler.llvm.job import Inspection, Job, Limits, Outcome, Status, segments
 from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.llvm.target import Lowering
-from llm_compiler.llvm.worker import Inspection, Job, Limits, Outcome, Status, WorkerPool, reproduction, segments
+from llm_compiler.llvm.worker import WorkerPool, reproduction
 from llm_compiler.tuning import data
 from sources import IR, OPTNONE_IR, PROGRAMS
 from support import HAS_PROC, candidate, children, eventually, inspected, measured, state, unoptimised
@@ -290,7 +291,8 @@ import sys, time
 from pathlib import Path
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import Lowering
-from llm_compiler.llvm.worker import Job, WorkerPool
+from llm_compiler.llvm.job import Job
+from llm_compiler.llvm.worker import WorkerPool
 pool = WorkerPool(3)
 source = Path(sys.argv[1])
 for count in range(2):

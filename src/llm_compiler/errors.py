@@ -6,7 +6,7 @@
     ├── CompileError         clang refused the input; `diagnostics` holds what it printed
     └── ToolchainError       libLLVM, clang or zig is missing or unusable
 
-Outcomes of evaluations (crashed, timed out …) are values, never exceptions: see `llvm.worker.Status`.
+Outcomes of evaluations (crashed, timed out …) are values, never exceptions: see `llvm.job.Status`.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from llm_compiler.cli.common import cflags, say
 from llm_compiler.errors import InputError, PipelineError
 
 if TYPE_CHECKING:
+    from llm_compiler.llvm.job import Outcome
     from llm_compiler.llvm.pipeline import PassList
-    from llm_compiler.llvm.worker import Outcome
 
 
 def opt(
@@ -42,19 +42,20 @@ def opt(
     its input is kept and the exit code is 1.
     """
     from llm_compiler.llvm.frontend import temporary_folder
+    from llm_compiler.llvm.job import Status
     from llm_compiler.llvm.pipeline import Candidate
     from llm_compiler.llvm.target import Profile
-    from llm_compiler.llvm.worker import Status
     from llm_compiler.paths import write_atomically
     from llm_compiler.tuning import output as outputs
+    from llm_compiler.tuning.source import open_source, small_pool
 
     if profile not in list(Profile):
         raise InputError(f"unknown profile '{profile}'; use {' or '.join(Profile)}")
     kind = outputs.Kind.IR if output == "-" else outputs.kind_of(Path(output))
     candidate = Candidate(_validated(passes), tuple(codegen_options or ()), tuple(pass_options or ()))
-    with temporary_folder() as name, outputs.small_pool() as pool:
+    with temporary_folder() as name, small_pool() as pool:
         folder = Path(name)
-        opened = outputs.open_source(source, folder, pool, target=target, profile=Profile(profile), cflags=cflags(ctx))
+        opened = open_source(source, folder, pool, target=target, profile=Profile(profile), cflags=cflags(ctx))
         lower = kind in (outputs.Kind.OBJECT, outputs.Kind.ASSEMBLY)
         outcome = outputs.apply(opened, candidate, pool, lower=lower)
         if outcome.status is Status.INVALID:

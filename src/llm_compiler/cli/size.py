@@ -29,7 +29,7 @@ def size(
 
     For IR, bitcode, C and C++: the instructions before LLVM's passes and after those of -Oz, and the object of -Oz.
     """
-    from llm_compiler.tuning.output import small_pool
+    from llm_compiler.tuning.source import small_pool
 
     done = 0
     with small_pool() as pool:
@@ -74,7 +74,8 @@ def _object_record(name: str, kind: str, data: bytes) -> dict[str, Any]:
 
 def _source_record(file: Path, pool: WorkerPool, target: str, flags: tuple[str, ...]) -> dict[str, Any]:
     from llm_compiler.llvm.frontend import IR_SUFFIXES, temporary_folder
-    from llm_compiler.tuning.output import Kind, clang_output, open_source
+    from llm_compiler.tuning.output import Kind, clang_output
+    from llm_compiler.tuning.source import open_source
 
     with temporary_folder() as name:
         folder = Path(name)
@@ -96,9 +97,9 @@ def _source_record(file: Path, pool: WorkerPool, target: str, flags: tuple[str, 
 
 
 def _instructions(bitcode: Path, pool: WorkerPool) -> int | None:
+    from llm_compiler.llvm.job import Job
     from llm_compiler.llvm.pipeline import Candidate, PassList
     from llm_compiler.llvm.target import Lowering
-    from llm_compiler.llvm.worker import Job
 
     outcome = pool.run(Job(bitcode, Candidate(PassList()), Lowering(), lower=False, count=True))
     return outcome.measurement.instructions if outcome.measurement else None

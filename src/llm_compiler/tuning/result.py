@@ -8,8 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from llm_compiler.llvm.job import segments
 from llm_compiler.llvm.pipeline import Candidate, PassList
-from llm_compiler.llvm.worker import segments
 from llm_compiler.paths import write_atomically
 
 

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from llm_compiler.llvm.job import Job, Outcome, Status
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import Lowering
-from llm_compiler.llvm.worker import Job, Outcome, Status, WorkerPool
+from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tuning import edit
 from llm_compiler.tuning.strategies import Score, Strategy
 
@@ -63,7 +64,7 @@ class _Flight:
 
 class Search:
     """A search over one input. `deadline` is a time.monotonic() value; `evaluations` a count; None is no limit.
-    count: the candidate whose IR instructions are wanted.
+    count: the candidate whose IR instructions are wanted. insertions: what minimisation tries last, one pass more.
     """
 
     RANKED = 8
@@ -71,7 +72,7 @@ class Search:
     def __init__(
         self, pool: WorkerPool, input: Path, lowering: Lowering, *, deadline: float | None = None,
         evaluations: int | None = None, on_progress: Callable[[SearchState], None] | None = None,
-        count: Candidate | None = None,
+        count: Candidate | None = None, insertions: Callable[[Candidate], list[Candidate]] | None = None,
     ) -> None:
         self._pool = pool
         self._input = input
@@ -80,6 +81,7 @@ class Search:
         self._evaluations = evaluations
         self._on_progress = on_progress
         self._count = count
+        self._insertions = insertions
         self._memo: dict[str, Outcome] = {}
         self._started = time.monotonic()
         self.state = SearchState()
@@ -184,8 +186,9 @@ class Search:
         best = self.state.best
         if best is None:
             return
-        for step in (self._drop_options, self._drop_runs, self._drop_passes, self._order):
-            self._try_all(step)
+        for step in (self._drop_options, self._drop_runs, self._drop_passes, self._order, self._insertions):
+            if step is not None:
+                self._try_all(step)
 
     def _try_all(self, propose: Callable[[Candidate], list[Candidate]]) -> None:
         """Try proposals on the best until none is accepted; one is when it is no larger and shorter."""

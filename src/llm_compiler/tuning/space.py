@@ -30,6 +30,8 @@ PARAMETERS: dict[str, tuple[str | None, ...]] = {
                        "interleave-forced-only;vectorize-forced-only"),
     "default": ("O1", "O2", "O3", "Os", "Oz"),
 }
+_WRAPPED_IN = {"module": (), "cgscc": ("cgscc",), "function": ("function",), "loop": ("loop", "function"),
+               "loop-mssa": ("loop-mssa", "function")}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.$]+")
 _SIMPLIFYCFG_SWITCHES = ("forward-switch-cond", "switch-range-to-icmp", "switch-to-lookup", "keep-loops",
                          "hoist-common-insts", "sink-common-insts")
@@ -99,11 +101,23 @@ class Space:
         for _ in range(rng.randint(shortest, longest)):
             level, name = rng.choice(drawn)
             item = self.parameterised(rng, name)
-            for adaptor in {"module": (), "cgscc": ("cgscc",), "function": ("function",),
-                            "loop": ("loop", "function"), "loop-mssa": ("loop-mssa", "function")}[level]:
+            for adaptor in _WRAPPED_IN[level]:
                 item = Pass(adaptor, None, (item,))
             items.append(item)
         return PassList(tuple(items))
+
+    def insertions(self, candidate: Candidate) -> list[Candidate]:
+        """The candidate with one more pass in front or at the end, for every pass."""
+        out = []
+        for level, names in self.passes.items():
+            for name in names:
+                item = Pass(name, (PARAMETERS.get(name) or (None,))[0])
+                for adaptor in _WRAPPED_IN[level]:
+                    item = Pass(adaptor, None, (item,))
+                passes = candidate.passes.passes
+                out += [replace(candidate, passes=PassList((*passes, item))),
+                        replace(candidate, passes=PassList((item, *passes)))]
+        return out
 
     def mutate_passes(self, rng: random.Random, passes: PassList) -> PassList:
         """One random edit: drop, swap, insert, replace, re-parameterise, or append."""

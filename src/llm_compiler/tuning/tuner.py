@@ -23,17 +23,19 @@ from typing import Self
 
 from llm_compiler.errors import CompileError, InputError, LlmcError
 from llm_compiler.llvm import frontend, library, registry
+from llm_compiler.llvm.job import Inspection, Job, Limits
 from llm_compiler.llvm.module import digest
 from llm_compiler.llvm.objectfile import ObjectSize, measure
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.registry import Tier
 from llm_compiler.llvm.target import X86_64, Lowering, Profile, architecture, normalise_triple
-from llm_compiler.llvm.worker import Inspection, Job, Limits, Status, WorkerPool
+from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.paths import cache_folder
 from llm_compiler.tuning import data
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.result import Sizes, TuningResult, TuningStatus, stock_commands
 from llm_compiler.tuning.search import Evaluated, Search, SearchState
+from llm_compiler.tuning.source import check_source, inspect, lowering_for
 from llm_compiler.tuning.space import space_for
 from llm_compiler.tuning.store import Store, key_of
 from llm_compiler.tuning.strategies import make_strategy
@@ -159,9 +161,7 @@ class Tuner:
         return self._pool
 
     def _prepare(self, source: Path, flags: tuple[str, ...], baseline_object: bytes | None) -> _Prepared:
-        frontend.check_readable(source)
-        if source.suffix not in frontend.SOURCE_SUFFIXES:
-            raise InputError(f"{source} has an unknown suffix; name a .c, .cc, .cpp, .cxx, .ll or .bc file")
+        check_source(source)
         options = self.options
         folder = self._workspace()
         clang = frontend.clang_for(self._triple, frontend.is_cxx(source), options.clang)
@@ -169,7 +169,7 @@ class Tuner:
         inspection: Inspection | None = None
         bitcode = folder / "unoptimised.bc"
         if ir_input:
-            inspection = self._inspect(source)
+            inspection = inspect(self._workers(), source)
             bitcode.write_bytes(inspection.bitcode)
             source = bitcode
         started = time.monotonic()
@@ -192,32 +192,15 @@ class Tuner:
                 self._end_head_start(ahead, folder / "ahead.o", patience=0.0)
                 raise
         if inspection is None:
-            inspection = self._inspect(bitcode)
+            inspection = inspect(self._workers(), bitcode)
         baseline = measure(object_)
         if inspection.functions and len(inspection.optnone) == inspection.functions:
             raise InputError(
                 f"all {inspection.functions} functions carry `optnone`, which blocks every pass; "
                 "make the IR with -O1 or higher and -Xclang -disable-llvm-passes")
-        external: tuple[str, ...] = ()
-        triple = inspection.triple or self._triple
-        if architecture(triple) != architecture(self._triple):
-            raise InputError(f"the IR is for {triple}; say --target {triple}")
-        lowering = Lowering(triple, options.profile, inspection.relocation, inspection.code_model)
-        if frontend.needs_external_lowering(lowering, self._lib.targets):
-            external = (*clang.command, *clang.target_flags,
-                        *frontend.lowering_arguments("INPUT", "OUTPUT", options.profile, cflags=flags))
-            lowering = replace(lowering, external=external)
+        lowering = lowering_for(inspection, self._triple, options.profile, clang, flags)
         return _Prepared(source, bitcode, lowering, object_, baseline, inspection,
                          digest(bitcode.read_bytes()), back_end, clang, head_start, waited)
-
-    def _inspect(self, path: Path) -> Inspection:
-        outcome = self._workers().inspect(path)
-        if isinstance(outcome, Inspection):
-            return outcome
-        if outcome.status is Status.INVALID:
-            raise InputError(outcome.message)
-        raise InputError(f"{path}: LLVM {self._lib.version_text} {outcome.status.replace('_', ' ')} while reading it"
-                         f" ({outcome.message}); the file is corrupted")
 
     def _baseline(self, clang: frontend.Clang, source: Path, flags: tuple[str, ...], folder: Path,
                   bitcode: Path) -> bytes:
@@ -339,7 +322,7 @@ class Tuner:
 
         return Search(self._workers(), prepared.bitcode, prepared.lowering, deadline=deadline,
                       evaluations=options.budget.evaluations, on_progress=report,
-                      count=Candidate(self._space.oz))
+                      count=Candidate(self._space.oz), insertions=self._space.insertions)
 
     def _finish(self, prepared: _Prepared, flags: tuple[str, ...], base: TuningResult,
                 state: SearchState) -> TuningResult:
