@@ -79,14 +79,16 @@ def compare(unit: Unit, count: int, opt: str, llc: str) -> tuple[int, int, float
         ours = cpu(resource.RUSAGE_SELF) + cpu(resource.RUSAGE_CHILDREN) - before
         with WorkerPool(1) as pool:
             sizes = [pool.run(Job(prepared.bitcode, candidate, prepared.lowering)) for candidate in recorder.asked]
-        before = cpu(resource.RUSAGE_CHILDREN)
+        theirs = 0.0
         accepted = equal = 0
         for candidate, outcome in zip(recorder.asked, sizes, strict=True):
+            before = cpu(resource.RUSAGE_CHILDREN)
             total = processes(opt, llc, prepared.bitcode, candidate, Path(name))
-            accepted += total is not None
+            if total is not None:  # what another version refuses is not charged to it
+                accepted += 1
+                theirs += cpu(resource.RUSAGE_CHILDREN) - before
             measured = outcome.measurement.size if outcome.measurement else None
             equal += total is not None and measured is not None and measured.total == total
-        theirs = cpu(resource.RUSAGE_CHILDREN) - before
         return prepared.baseline.total, len(recorder.asked), ours, accepted, theirs, equal
 
 
@@ -117,7 +119,6 @@ def main() -> int:
         if row is None:
             continue
         size, count, own, accepted, theirs, equal = row
-        # What opt or llc refuses at once would flatter them: they are charged for what they finished.
         rate, other = count / own, accepted / theirs if theirs else 0.0
         ours.append(rate)
         ratios.append(rate / other if other else float("inf"))
