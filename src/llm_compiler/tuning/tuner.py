@@ -26,7 +26,7 @@ from llm_compiler.llvm import frontend, library, registry
 from llm_compiler.llvm.job import Inspection, Job, Limits
 from llm_compiler.llvm.module import digest
 from llm_compiler.llvm.objectfile import ObjectSize, measure
-from llm_compiler.llvm.pipeline import Candidate, PassList
+from llm_compiler.llvm.pipeline import Candidate
 from llm_compiler.llvm.registry import Tier
 from llm_compiler.llvm.target import X86_64, Lowering, Profile, architecture, normalise_triple
 from llm_compiler.llvm.worker import WorkerPool
@@ -432,4 +432,4 @@ def tune_many(sources: Sequence[tuple[str, tuple[str, ...] | None]], options: Tu
             yield tuner.tune(source, cflags=flags)
 
 
-__all__ = ["PassList", "Tuner", "TuningOptions", "tune", "tune_many"]
+__all__ = ["Tuner", "TuningOptions", "tune", "tune_many"]
