@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -55,6 +56,17 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A file to be read by a function of this package in a worker, where LLVM may die over it.
+
+    reader: takes the file's bytes; a function of a module, so that it can be sent. Its result is the outcome's `value`.
+    """
+
+    input: Path
+    reader: Callable[[bytes], object]
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What a file holds: its bitcode, triple, code model and relocation model (as `Lowering` has them), the number of
     functions with a body, the names of those that carry `optnone`, and of those that the object can do without once all
@@ -92,6 +104,7 @@ class Outcome:
     measurement: Measurement | None = None
     message: str = ""
     inspection: Inspection | None = None
+    value: object = None
     crash_folder: Path | None = None
 
 

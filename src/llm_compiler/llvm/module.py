@@ -13,6 +13,7 @@ from llm_compiler.errors import InputError, PipelineError
 from llm_compiler.llvm.library import Library
 
 _DIAGNOSTIC = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+_AVAILABLE_EXTERNALLY, _WEAK_ODR = 1, 6
 _DISCARDABLE = (2, 3, 8, 9)  # LLVMLinkage: linkonce, linkonce_odr, internal, private
 BITCODE_MAGIC = (b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
 
@@ -175,6 +176,12 @@ class Module:
         names = [self.name_of(function) for function in self.functions()
                  if lib.LLVMGetLinkage(function) in _DISCARDABLE and lib.LLVMGetFirstUse(function)]
         return [name for name in names if name not in settled]
+
+    def emit_inline_copies(self) -> None:
+        """Give functions that are defined elsewhere, too (C's `inline`), a weak definition of this module's own."""
+        for function in self.functions():
+            if self.lib.LLVMGetLinkage(function) == _AVAILABLE_EXTERNALLY:
+                self.lib.LLVMSetLinkage(function, _WEAK_ODR)
 
     def verify(self) -> str | None:
         """What LLVM's verifier says against the module; None when nothing."""

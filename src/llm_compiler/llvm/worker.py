@@ -27,7 +27,7 @@ from typing import Self
 from llm_compiler.errors import InputError, LlmcError, PipelineError
 from llm_compiler.llvm import library
 from llm_compiler.llvm.evaluator import Evaluator, die_with_parent
-from llm_compiler.llvm.job import Inspection, Job, Limits, Outcome, Status
+from llm_compiler.llvm.job import Inspection, Job, Limits, Outcome, Reading, Status
 from llm_compiler.llvm.module import digest
 
 _STDERR_TAIL = 4000
@@ -47,6 +47,8 @@ def _serve(channel: socket.socket, memory: int) -> None:
         try:
             if isinstance(job, Path):
                 outcome = Outcome(Status.MEASURED, inspection=evaluator.inspect(job))
+            elif isinstance(job, Reading):
+                outcome = Outcome(Status.MEASURED, value=job.reader(job.input.read_bytes()))
             else:
                 outcome = Outcome(Status.MEASURED, evaluator.run(job))
         except (PipelineError, InputError) as error:
@@ -106,7 +108,7 @@ class _Worker:
     channel: socket.socket
     stderr: int
     ticket: int | None = None
-    job: Job | Path | None = None
+    job: Job | Reading | Path | None = None
     deadline: float = 0.0
 
 
@@ -126,7 +128,7 @@ class WorkerPool:
         self.crash_folder = crash_folder
         self.lost_workers = 0
         self._workers: list[_Worker] = []
-        self._queue: deque[tuple[int, Job | Path]] = deque()
+        self._queue: deque[tuple[int, Job | Reading | Path]] = deque()
         self._tickets = 0
         self._closed = False
 
@@ -151,7 +153,7 @@ class WorkerPool:
         outcome = self.run(path)
         return outcome.inspection or outcome
 
-    def submit(self, job: Job | Path) -> int:
+    def submit(self, job: Job | Reading | Path) -> int:
         if self._closed:
             raise ValueError("the pool is closed")
         self._tickets += 1
@@ -159,7 +161,7 @@ class WorkerPool:
         self._dispatch()
         return self._tickets
 
-    def run(self, job: Job | Path) -> Outcome:
+    def run(self, job: Job | Reading | Path) -> Outcome:
         """Submit one job and wait for it; the pool must have nothing else under way."""
         ticket = self.submit(job)
         while True:
@@ -275,7 +277,7 @@ class WorkerPool:
         os.close(worker.stderr)
         return status, tail.decode(errors="replace").strip()
 
-    def _bury(self, worker: _Worker, job: Job | Path) -> Outcome:
+    def _bury(self, worker: _Worker, job: Job | Reading | Path) -> Outcome:
         """The outcome of a job whose worker died by itself."""
         # It closed its end of the channel before it became a zombie: wait without killing, but not for long.
         for _ in range(200):
@@ -304,13 +306,15 @@ class WorkerPool:
             outcome = Outcome(Status.CRASHED, message=last)
         return self._record(job, outcome, stderr)
 
-    def _record(self, job: Job | Path, outcome: Outcome, stderr: str) -> Outcome:
+    def _record(self, job: Job | Reading | Path, outcome: Outcome, stderr: str) -> Outcome:
         """Write the input and a reproduction to the crash folder, as far as the disk allows."""
         if self.crash_folder is None:
             return outcome
         with contextlib.suppress(OSError):
             if isinstance(job, Path):
                 data, name = job.read_bytes(), "read"
+            elif isinstance(job, Reading):
+                data, name = job.input.read_bytes(), job.reader.__name__
             else:
                 data, name = job.input.read_bytes(), job.candidate.digest
             folder = self.crash_folder / f"{outcome.status}-{digest(data)[:8]}-{name}"
@@ -330,9 +334,9 @@ def _is_dead(pid: int) -> bool:
         return True
 
 
-def reproduction(job: Job | Path, path: Path) -> str:
+def reproduction(job: Job | Reading | Path, path: Path) -> str:
     """One line that repeats a job."""
-    if isinstance(job, Path):
+    if isinstance(job, Reading | Path):
         return shlex.join(["llmc", "size", str(path)])
     words = ["llmc", "opt", f"--passes={job.candidate.passes.text}", f"--profile={job.lowering.profile}"]
     words += [f"--pass-option={option}" for option in job.candidate.pass_options]
