@@ -11,14 +11,14 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import llm_compiler
 from llm_compiler.errors import CompileError, InputError, LlmcError, PipelineError
 from llm_compiler.llvm import registry
-from llm_compiler.llvm.job import Job, Measurement, Outcome, Status
+from llm_compiler.llvm.job import Job, Limits, Measurement, Outcome, Status
 from llm_compiler.llvm.objectfile import ObjectSize, measure
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.registry import Registry, Tier
@@ -33,6 +33,8 @@ from llm_compiler.tuning.space import Space, space_for
 from llm_compiler.tuning.store import Store, key_of
 from llm_compiler.tuning.strategies import STRATEGIES, Score, make_strategy
 from llm_compiler.tuning.tuner import Tuner, TuningOptions, tune, tune_many
+from llm_compiler.tuning.verify import Verifier
+from llm_compiler.validation.differential import FunctionStatus, FunctionVerdict, Level, Verification
 from sources import IR, OPTNONE_IR, PROGRAMS, TINY
 from support import candidate, clang, inspected, link, measured, output_of, unoptimised, write_source
 
@@ -299,7 +301,8 @@ def test_a_result_says_what_it_is(interpreter: Path, known: Registry) -> None:
     assert result.best.bytes == measure(result.object).total < result.baseline.bytes
     assert result.saving_pct == pytest.approx(100 * (1 - result.best.bytes / result.baseline.bytes))
     assert result.tier == "production" and data.candidate_tier(result.candidate, known) is Tier.PRODUCTION
-    assert "not executed" in result.verification and result.llvm == known.version
+    assert "changed functions agree with -O0 and -Oz" in result.verification.summary and result.llvm == known.version
+    assert {item.name for item in result.verification.functions} >= {"run", "main"}
     record = result.as_record()
     assert json.loads(json.dumps(record)) == record
     assert record["best"]["pass_list"] == result.candidate.passes.text
@@ -604,3 +607,57 @@ def test_long_searches_break_no_program(tmp_path: Path, name: str, tier: Tier) -
         tuned(source, 400, seed=seed, tier=tier).write(best)
         wanted = output_of(link([plain], tmp_path / "plain", cxx=cxx))
         assert output_of(link([best], tmp_path / "best", cxx=cxx)) == wanted
+
+
+class Distrustful(Verifier):
+    """Calls the first candidates wrong, and remembers what it was asked."""
+
+    asked: ClassVar[list[Candidate]] = []
+    wrong = 2
+
+    def check(self, candidate: Candidate, object_: bytes, basis: str, seconds: float | None) -> Verification:
+        self.asked.append(candidate)
+        status = FunctionStatus.DIFFERS if len(self.asked) <= self.wrong else FunctionStatus.AGREED
+        return Verification((FunctionVerdict("run", status, 1),), basis=basis)
+
+
+def test_wrong_candidates_are_dropped_for_the_next_best(interpreter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = tuned(interpreter, 45)
+    monkeypatch.setattr("llm_compiler.tuning.tuner.Verifier", Distrustful)
+    Distrustful.asked.clear()
+    result = tuned(interpreter, 45)
+    assert Distrustful.asked[0] == best.candidate and result.candidate == Distrustful.asked[2]
+    assert dict(result.outcomes)["wrong"] == 2 and "2 smaller candidates" in result.message
+    assert result.best is not None and best.best is not None and best.baseline is not None
+    assert best.best.bytes <= result.best.bytes < best.baseline.bytes
+
+
+def test_when_all_are_wrong_clangs_own_object_stands(interpreter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_compiler.tuning.tuner.Verifier", Distrustful)
+    monkeypatch.setattr(Distrustful, "wrong", 1000)
+    Distrustful.asked.clear()
+    result = tuned(interpreter, 45)
+    assert result.status is TuningStatus.NO_GAIN and result.candidate is None and result.best == result.baseline
+    assert dict(result.outcomes)["wrong"] == len(Distrustful.asked) > 1
+
+
+def test_a_wrong_candidate_is_kept_for_a_report(interpreter: Path, tmp_path: Path, private_cache: Path) -> None:
+    """The object of another program in place of the candidate's."""
+    bitcode = unoptimised(tmp_path, "one.c", "int f(int a) { return a / 3; }")
+    baseline, other = tmp_path / "one.o", tmp_path / "two.o"
+    for output, text in ((baseline, "int f(int a) { return a / 3; }"), (other, "int f(int a) { return a / 5; }")):
+        source = write_source(tmp_path, "version.c", text)
+        clang(source).run(["-Oz", "-c", str(source), "-o", str(output)])
+    with WorkerPool(1, Limits(60.0)) as pool, Verifier(
+            pool, bitcode, inspected(pool, bitcode), baseline.read_bytes(), tmp_path, Level.QUICK) as verifier:
+        verification = verifier.check(candidate("default<Oz>"), other.read_bytes(), "", None)
+    assert verification.wrong is not None
+    (kept,) = (private_cache / "wrong").glob("*/verdict.json")
+    record = json.loads(kept.read_text())
+    assert record["pass_list"] == "default<Oz>" and record["functions"][0]["counterexample"]["call"].startswith("f(")
+    assert (kept.parent / "input.bc").read_bytes() == bitcode.read_bytes()
+
+
+def test_verification_can_be_left_out(interpreter: Path) -> None:
+    result = tuned(interpreter, 20, verify=Level.OFF)
+    assert "not executed (--verify off)" in result.verification.summary and not result.verification.functions

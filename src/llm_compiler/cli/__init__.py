@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from llm_compiler import __version__
-from llm_compiler.cli import doctor, opt, passes, size, tune
+from llm_compiler.cli import check, doctor, opt, passes, size, tune, verify
 from llm_compiler.cli.common import CflagsCommand, say
 from llm_compiler.errors import LlmcError
 
@@ -36,7 +36,9 @@ def llmc(
 app.command("tune", cls=CflagsCommand)(tune.tune)
 app.command("opt", cls=CflagsCommand)(opt.opt)
 app.command("size", cls=CflagsCommand)(size.size)
+app.command("verify", cls=CflagsCommand)(verify.verify)
 app.command("passes")(passes.passes)
+app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 
 _TO_CLANG = {"ignore_unknown_options": True, "allow_extra_args": True}

@@ -52,7 +52,7 @@ def opt(
     if profile not in list(Profile):
         raise InputError(f"unknown profile '{profile}'; use {' or '.join(Profile)}")
     kind = outputs.Kind.IR if output == "-" else outputs.kind_of(Path(output))
-    candidate = Candidate(_validated(passes), tuple(codegen_options or ()), tuple(pass_options or ()))
+    candidate = Candidate(validated(passes), tuple(codegen_options or ()), tuple(pass_options or ()))
     with temporary_folder() as name, small_pool() as pool:
         folder = Path(name)
         opened = open_source(source, folder, pool, target=target, profile=Profile(profile), cflags=cflags(ctx))
@@ -61,7 +61,7 @@ def opt(
         if outcome.status is Status.INVALID:
             raise PipelineError(outcome.message)
         if outcome.measurement is None or outcome.measurement.bitcode is None:
-            say(_failure(outcome))
+            say(failure(outcome))
             return 1
         data = outputs.render(opened, candidate, outcome.measurement.bitcode, kind, folder)
     if output == "-":
@@ -72,7 +72,7 @@ def opt(
     return 0
 
 
-def _validated(text: str) -> PassList:
+def validated(text: str) -> PassList:
     """The pass list in canonical form. Raises PipelineError."""
     from llm_compiler.llvm import registry
     from llm_compiler.llvm.pipeline import PassList
@@ -85,7 +85,7 @@ def _validated(text: str) -> PassList:
     return passes.canonical(known.level)
 
 
-def _failure(outcome: Outcome) -> str:
+def failure(outcome: Outcome) -> str:
     what = {"crashed": "LLVM crashed", "timed_out": "LLVM did not end", "out_of_memory": "LLVM ran out of memory"}
     text = f"{what.get(outcome.status, outcome.status)} ({outcome.message})"
     return f"{text}; the input and a reproduction are in {outcome.crash_folder}" if outcome.crash_folder else text

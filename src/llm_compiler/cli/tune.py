@@ -57,6 +57,9 @@ def tune(
         metavar="N", show_default="one per core", help="Worker processes.")] = None,
     seed: Annotated[int, typer.Option(
         metavar="N", help="Decides the search; with a budget in evaluations it decides the result.")] = 0,
+    verify: Annotated[str, typer.Option(
+        metavar="LEVEL", help="Run changed functions beside clang's: quick (at most 30 % of the budget), full or off.",
+    )] = "quick",
     json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
     no_store: Annotated[bool, typer.Option(
         "--no-store", help="Neither look up earlier results nor keep these.")] = False,
@@ -74,6 +77,7 @@ def tune(
     from llm_compiler.llvm.target import Profile
     from llm_compiler.tuning.budget import Budget
     from llm_compiler.tuning.tuner import TuningOptions
+    from llm_compiler.validation.differential import Level
 
     if profile not in list(Profile):
         raise InputError(f"unknown profile '{profile}'; use {' or '.join(Profile)}")
@@ -81,7 +85,8 @@ def tune(
         raise InputError("--jobs must be at least 1")
     options = TuningOptions(
         budget=Budget.parse(budget), profile=Profile(profile), strategy=strategy, tier=Tier.parse(trust),
-        target=target, jobs=jobs or len(os.sched_getaffinity(0)), seed=seed, cflags=cflags(ctx), store=not no_store)
+        target=target, jobs=jobs or len(os.sched_getaffinity(0)), seed=seed, cflags=cflags(ctx), store=not no_store,
+        verify=Level.parse(verify))
     with temporary_folder() as folder:
         units = _units(inputs or [], options.cflags, compile_commands, Path(folder))
         units = _with_outputs(units, output)
@@ -270,7 +275,7 @@ def _recipe(result: TuningResult, written: Path | None) -> str:
             ("codegen options", " ".join(result.candidate.codegen_options)),
             ("tier", result.tier),
         ]
-    rows += [("verification", result.verification), ("note", result.message), ("written", str(written or ""))]
+    rows += [("verification", result.verification.summary), ("note", result.message), ("written", str(written or ""))]
     lines += [f"  {name + ':':17}{value}" for name, value in rows if value]
     if result.reproduce:
         lines += ["  the same object without llmc:", *(f"    {line}" for line in result.reproduce)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from llm_compiler.llvm.job import segments
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.paths import write_atomically
+from llm_compiler.validation.differential.verdict import Verification
 
 
 class TuningStatus(StrEnum):
@@ -44,7 +45,7 @@ class TuningResult:
     best: Sizes | None = None
     candidate: Candidate | None = None
     tier: str = "production"
-    verification: str = "not executed"
+    verification: Verification = field(default_factory=Verification)
     evaluations: int = 0
     seconds: float = 0.0
     from_store: bool = False
@@ -90,7 +91,8 @@ class TuningResult:
             "llvm": self.llvm, "baseline": _sizes(self.baseline) if self.baseline else None, "best": best,
             "saving_pct": round(self.saving_pct, 4), "evaluations": self.evaluations,
             "seconds": round(self.seconds, 3), "seed": self.seed, "tier": self.tier,
-            "verification": self.verification, "reproduce": list(self.reproduce), "input_hash": self.input_hash,
+            "verification": self.verification.as_record(), "reproduce": list(self.reproduce),
+            "input_hash": self.input_hash,
             "from_store": self.from_store, "outcomes": dict(self.outcomes), "message": self.message,
         }
 
@@ -106,7 +108,8 @@ class TuningResult:
             input=record["input"], status=TuningStatus(record["status"]), profile=record["profile"],
             target=record["target"], llvm=record["llvm"], seed=record["seed"],
             baseline=_from(record["baseline"]), best=_from(best), candidate=candidate, tier=record["tier"],
-            verification=record["verification"], evaluations=record["evaluations"], seconds=record["seconds"],
+            verification=Verification.from_record(record["verification"]),
+            evaluations=record["evaluations"], seconds=record["seconds"],
             from_store=True, message=record["message"], input_hash=record["input_hash"],
             reproduce=tuple(record["reproduce"]), outcomes=tuple(record["outcomes"].items()), object=object_,
         )

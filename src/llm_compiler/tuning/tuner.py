@@ -23,7 +23,7 @@ from typing import Self
 
 from llm_compiler.errors import CompileError, InputError, LlmcError
 from llm_compiler.llvm import frontend, library, registry
-from llm_compiler.llvm.job import Inspection, Job, Limits
+from llm_compiler.llvm.job import Inspection, Job, Limits, Status
 from llm_compiler.llvm.module import digest
 from llm_compiler.llvm.objectfile import ObjectSize, measure
 from llm_compiler.llvm.pipeline import Candidate
@@ -39,8 +39,12 @@ from llm_compiler.tuning.source import check_source, inspect, lowering_for
 from llm_compiler.tuning.space import space_for
 from llm_compiler.tuning.store import Store, key_of
 from llm_compiler.tuning.strategies import make_strategy
+from llm_compiler.tuning.verify import Verifier
+from llm_compiler.validation.differential import Level, Verification
 
 Progress = Callable[[str, SearchState], None]
+
+_VERIFYING = 0.3  # the share of a budget in seconds that a quick verification may take
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class TuningOptions:
     """What decides a tuning beside its input.
 
     level: the flag of the baseline (`-Oz`; `llmc cc` passes the user's own). clang: a clang to use instead of the
-    one found. store: whether results are kept and looked up.
+    one found. store: whether results are kept and looked up. verify: how far changed functions are run beside clang's.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(seconds=10.0))
@@ -63,6 +67,7 @@ class TuningOptions:
     clang: str | None = None
     store: bool = True
     memory: int = 3 << 30
+    verify: Level = Level.QUICK
 
 
 @dataclass
@@ -259,7 +264,7 @@ class Tuner:
             input=prepared.input_hash, lowering=prepared.lowering, flags=frontend.lowering_flags(flags),
             tier=options.tier, strategy=options.strategy, llvm=self._lib.version, level=options.level,
             baseline=digest(prepared.baseline_object), clang=prepared.clang.command,
-            seed=options.seed if options.budget.evaluations is not None else None,
+            seed=options.seed if options.budget.evaluations is not None else None, verify=str(options.verify),
             kind="seconds" if options.budget.seconds is not None else "evaluations",
             space=repr(self._space),
         )
@@ -272,7 +277,7 @@ class Tuner:
             blank, status=TuningStatus.NO_GAIN, input_hash=prepared.input_hash, object=prepared.baseline_object,
             baseline=Sizes(prepared.baseline.total, prepared.baseline.text_data),
             best=Sizes(prepared.baseline.total, prepared.baseline.text_data),
-            verification="clang's own object",
+            verification=Verification(basis="clang's own object"),
         )
         if prepared.inspection.functions == 0 or prepared.baseline.total == 0:
             return replace(base, message="the object has no code; there is nothing to tune")
@@ -313,7 +318,8 @@ class Tuner:
         if options.budget.seconds is not None:
             # The last lowering by clang is part of the budget.
             reserve = 0.05 + 0.7 * prepared.back_end_seconds + prepared.waited - 0.1 * options.budget.seconds
-            deadline = time.monotonic() + options.budget.seconds - max(0.0, reserve)
+            checking = self._verifying() if options.verify is Level.QUICK else 0.0
+            deadline = time.monotonic() + options.budget.seconds - max(0.0, reserve) - (checking or 0.0)
         name = prepared.source.name
 
         def report(state: SearchState) -> None:
@@ -324,21 +330,58 @@ class Tuner:
                       evaluations=options.budget.evaluations, on_progress=report,
                       count=Candidate(self._space.oz), insertions=self._space.insertions)
 
+    def _verifying(self) -> float | None:
+        """Seconds that a quick verification may take; None without a limit."""
+        seconds = self.options.budget.seconds
+        return None if seconds is None else _VERIFYING * seconds
+
     def _finish(self, prepared: _Prepared, flags: tuple[str, ...], base: TuningResult,
                 state: SearchState) -> TuningResult:
-        """The best candidate whose object, made by clang, is smaller than the baseline's."""
+        """The best candidate whose object, made by clang, is smaller than the baseline's and does what it does.
+
+        Candidates found wrong are dropped, counted, and kept in the cache folder.
+        """
+        folder = prepared.bitcode.parent / "versions"
+        folder.mkdir(exist_ok=True)
+        wrong = 0
+        with Verifier(self._workers(), prepared.bitcode, prepared.lowering, prepared.baseline_object, folder,
+                      self.options.verify) as verifier:
+            best = base
+            for result in self._confirmed(prepared, flags, base, state):
+                assert result.candidate is not None and result.object is not None
+                limit = self._verifying()
+                left = None if limit is None else limit - verifier.seconds
+                if wrong and left is not None and left <= 0:
+                    break  # no time to look at another one
+                verification = verifier.check(result.candidate, result.object, result.verification.basis, left)
+                if verification.wrong is None:
+                    best = replace(result, verification=verification)
+                    break
+                wrong += 1
+        if not wrong:
+            return best
+        counts = {**dict(best.outcomes), str(Status.WRONG): wrong}
+        note = f"dropped, for doing something else than -Oz: {wrong} smaller candidate{'s' if wrong > 1 else ''}"
+        return replace(best, outcomes=tuple(sorted(counts.items())),
+                       message="; ".join(filter(None, (best.message, note))))
+
+    def _confirmed(self, prepared: _Prepared, flags: tuple[str, ...], base: TuningResult,
+                   state: SearchState) -> Iterator[TuningResult]:
+        """Results with objects made by clang that are smaller than the baseline's, the smallest found first."""
         ahead = prepared.head_start
+        held = None
         if ahead is not None and ahead.size.total < prepared.baseline.total:
-            base = self._from_head_start(prepared, flags, base, ahead)
-        bound = base.best.bytes if base.best else prepared.baseline.total
+            held = self._from_head_start(prepared, flags, base, ahead)
+        bound = ahead.size.total if held is not None and ahead is not None else prepared.baseline.total
         for evaluated in state.ranking:
             if evaluated.total >= bound:
                 break
             with contextlib.suppress(CompileError):
-                result = self._confirm(prepared, flags, base, evaluated)
+                result = self._confirm(prepared, flags, held or base, evaluated)
                 if result is not None:
-                    return result
-        return base
+                    yield result
+        if held is not None:
+            yield held
 
     def _confirm(self, prepared: _Prepared, flags: tuple[str, ...], base: TuningResult,
                  evaluated: Evaluated) -> TuningResult | None:
@@ -369,7 +412,7 @@ class Tuner:
             base, status=TuningStatus.IMPROVED, candidate=candidate, object=object_, bitcode=bitcode,
             best=Sizes(size.total, size.text_data, instructions),
             tier=str(data.candidate_tier(candidate, self._registry)),
-            verification="IR verifier; passes and options of the tier; not executed",
+            verification=Verification(basis="IR verifier, passes and options of the tier"),
             reproduce=stock_commands(base.input, candidate, front, lower,
                                      Path(base.input).suffix in frontend.IR_SUFFIXES),
         )
@@ -385,7 +428,7 @@ class Tuner:
             base, status=TuningStatus.IMPROVED, candidate=candidate, object=ahead.object,
             best=Sizes(ahead.size.total, ahead.size.text_data),
             tier=str(data.candidate_tier(candidate, self._registry)),
-            verification="made by clang -Oz with options of the tier; not executed",
+            verification=Verification(basis="made by clang -Oz with options of the tier"),
             reproduce=(shlex.join(command),),
         )
 

