@@ -22,10 +22,10 @@ from llm_compiler.errors import LlmcError
 from llm_compiler.llvm import frontend, registry
 from llm_compiler.llvm.job import Inspection, Job
 from llm_compiler.llvm.objectfile import measure
+from llm_compiler.llvm.oz import oz_pipeline
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import X86_64, Lowering
 from llm_compiler.llvm.worker import WorkerPool
-from llm_compiler.tuning import data
 
 
 def fold(sections: tuple[tuple[str, int], ...]) -> dict[str, int]:
@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=220)
     parser.add_argument("--seed", type=int, default=2)
     arguments = parser.parse_args()
-    oz = data.oz_pipeline(registry.load())
+    oz = oz_pipeline(registry.load())
     ways = {
         "clang's -Oz bitcode, lowered in process": PassList(),
         "the -Oz pipeline written out": oz,

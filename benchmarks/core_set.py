@@ -20,6 +20,7 @@ from pathlib import Path
 from corpus import Unit, sample, units
 from llm_compiler.llvm import registry
 from llm_compiler.llvm.job import Job
+from llm_compiler.llvm.oz import oz_pipeline
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.registry import Tier
 from llm_compiler.llvm.target import Profile
@@ -163,7 +164,7 @@ def main() -> int:
             for row in rows))
         # A minimised list has lost what its own file did not need: the whole -Oz pipeline under the same options
         # stands beside it, and under unions of options that won often.
-        oz = data.oz_pipeline(registry.load())
+        oz = oz_pipeline(registry.load())
         candidates += [Candidate(oz, candidate.codegen_options, candidate.pass_options) for candidate in candidates]
         candidates += [Candidate(oz, options) for options in unions(candidates, arguments.unions, arguments.seed)]
         candidates = list(dict.fromkeys([Candidate(oz), *candidates]))

@@ -14,9 +14,9 @@ from llm_compiler.errors import CompileError, InputError, ToolchainError
 from llm_compiler.llvm import frontend, registry
 from llm_compiler.llvm.job import Job
 from llm_compiler.llvm.objectfile import measure, read_sections
+from llm_compiler.llvm.oz import oz_pipeline
 from llm_compiler.llvm.target import AARCH64, X86_64, Lowering, Profile
 from llm_compiler.llvm.worker import WorkerPool
-from llm_compiler.tuning import data
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.result import TuningStatus
 from llm_compiler.tuning.tuner import Tuner, TuningOptions
@@ -78,7 +78,7 @@ def test_lowering_follows_the_modules_flags(tmp_path: Path, pool: WorkerPool, fl
 
 
 def test_the_written_out_pipeline_is_clangs_oz(tmp_path: Path, pool: WorkerPool) -> None:
-    oz = data.oz_pipeline(registry.load()).text
+    oz = oz_pipeline(registry.load()).text
     equal = []
     for name in NAMES:
         source = unoptimised(tmp_path, name, PROGRAMS[name])

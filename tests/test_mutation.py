@@ -16,7 +16,8 @@ from llm_compiler.llvm.module import Context
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import mutation
-from mutation import Kind
+import mutators
+from mutators import Kind
 
 MODULE = """\
 %struct.pair = type { i32, i32, ptr }
@@ -88,13 +89,13 @@ define void @"g h"() {
 
 def found(start: str, kind: Kind) -> list[str]:
     """What becomes of the instruction that starts like this."""
-    (item,) = [item for item in mutation.instructions(MODULE) if item.text.strip().startswith(start)]
-    mutants = mutation.mutants_of(item, mutation.named_types(MODULE))
+    (item,) = [item for item in mutators.instructions(MODULE) if item.text.strip().startswith(start)]
+    mutants = mutators.mutants_of(item, mutators.named_types(MODULE))
     return [mutant.text.strip() for mutant in mutants if mutant.kind is kind]
 
 
 def test_instructions_know_function_block_and_line() -> None:
-    items = list(mutation.instructions(MODULE))
+    items = list(mutators.instructions(MODULE))
     lines = MODULE.split("\n")
     assert all("\n".join(lines[item.line :]).startswith(item.text) for item in items)
     blocks = Counter((item.function, item.block) for item in items)
@@ -161,8 +162,8 @@ def test_nested_types_and_fields() -> None:
     types = {"%s": "{ i32, [4 x %t], i32 }", "%t": "<{ i8, i8, i64 }>"}
 
     def gep(rest: str) -> list[str]:
-        item = mutation.Instruction("f", 0, 0, f"  %1 = getelementptr {rest}")
-        return [mutant.text.removeprefix("  %1 = getelementptr ") for mutant in mutation.mutants_of(item, types)]
+        item = mutators.Instruction("f", 0, 0, f"  %1 = getelementptr {rest}")
+        return [mutant.text.removeprefix("  %1 = getelementptr ") for mutant in mutators.mutants_of(item, types)]
 
     at = "%s, ptr %0, i64 0, i32 1, i64 2"
     assert gep(f"{at}, i32 0") == ["%s, ptr %0, i64 0, i32 1, i64 3, i32 0", "%s, ptr %0, i64 0, i32 1, i64 1, i32 0",
@@ -184,17 +185,17 @@ def test_nested_types_and_fields() -> None:
     ("double", "0x7FF0000000000000", []),
 ])
 def test_other_constants(kind: str, value: str, expected: list[str]) -> None:
-    assert mutation.other_constants(kind, value) == expected
+    assert mutators.other_constants(kind, value) == expected
 
 
 def test_every_mutant_but_a_repeated_case_parses_and_verifies() -> None:
-    types = mutation.named_types(MODULE)
+    types = mutators.named_types(MODULE)
     sound: Counter[Kind] = Counter()
     refused = []
     with Context(library.load()) as context:
         unchanged = context.parse(MODULE.encode()).text()
-        for item in mutation.instructions(MODULE):
-            for mutant in mutation.mutants_of(item, types):
+        for item in mutators.instructions(MODULE):
+            for mutant in mutators.mutants_of(item, types):
                 try:
                     with context.parse(mutant.apply(MODULE).encode()) as module:
                         assert module.verify() is None, mutant.text
@@ -208,32 +209,32 @@ def test_every_mutant_but_a_repeated_case_parses_and_verifies() -> None:
 
 
 def test_a_value_of_a_phi_is_executed_where_it_comes_from() -> None:
-    items = list(mutation.instructions(MODULE))
+    items = list(mutators.instructions(MODULE))
     labels = {item.label: item.block for item in items if item.function == "f"}
     assert labels == {"": 0, "9": 1, "18": 2, "19": 3, "20": 4, "22": 5, "23": 6}
     (phi,) = [item for item in items if "phi" in item.text]
-    mutant = mutation.mutants_of(phi, {})[0]
+    mutant = mutators.mutants_of(phi, {})[0]
     assert mutant.text == "  %21 = phi i32 [ 2, %9 ], [ %7, %19 ]"
-    assert mutation.places(mutant, labels) == {1, 4}
-    first = mutation.Instruction("f", 2, 0, "  %2 = phi i8 [ 0, %1 ], [ %3, %4 ]")
-    assert mutation.places(mutation.mutants_of(first, {})[0], {"": 0, "4": 1, "5": 2}) == {0, 2}
+    assert mutators.places(mutant, labels) == {1, 4}
+    first = mutators.Instruction("f", 2, 0, "  %2 = phi i8 [ 0, %1 ], [ %3, %4 ]")
+    assert mutators.places(mutators.mutants_of(first, {})[0], {"": 0, "4": 1, "5": 2}) == {0, 2}
     (store,) = [item for item in items if "store i32 1" in item.text]
-    assert mutation.places(mutation.mutants_of(store, {})[0], {}) == {0}
+    assert mutators.places(mutators.mutants_of(store, {})[0], {}) == {0}
 
 
 def test_choice_is_spread_over_kinds_and_repeatable() -> None:
-    types = mutation.named_types(MODULE)
-    available: dict[Kind, list[mutation.Mutant]] = {kind: [] for kind in Kind}
-    for item in mutation.instructions(MODULE):
-        for mutant in mutation.mutants_of(item, types):
+    types = mutators.named_types(MODULE)
+    available: dict[Kind, list[mutators.Mutant]] = {kind: [] for kind in Kind}
+    for item in mutators.instructions(MODULE):
+        for mutant in mutators.mutants_of(item, types):
             available[mutant.kind].append(mutant)
-    chosen = mutation.choose(available, 8, Counter(), random.Random(1))
+    chosen = mutators.choose(available, 8, Counter(), random.Random(1))
     assert {mutant.kind for mutant in chosen} == set(Kind)
-    assert chosen == mutation.choose(available, 8, Counter(), random.Random(1))
+    assert chosen == mutators.choose(available, 8, Counter(), random.Random(1))
     used = Counter({kind: 5 for kind in Kind if kind is not Kind.STORE})
-    assert [mutant.kind for mutant in mutation.choose(available, 1, used, random.Random(1))] == [Kind.STORE]
+    assert [mutant.kind for mutant in mutators.choose(available, 1, used, random.Random(1))] == [Kind.STORE]
     assert used[Kind.STORE] == 1
-    many = mutation.choose(available, 1000, Counter(), random.Random(1))
+    many = mutators.choose(available, 1000, Counter(), random.Random(1))
     assert len({(mutant.kind, mutant.at.line) for mutant in many}) == len(many)
 
 
@@ -243,12 +244,12 @@ def test_counters_are_those_of_the_blocks() -> None:
         try:
             module = context.parse(MODULE.encode())
             module.run_passes("sancov-module", None)
-            counters = mutation.counters_of(module.text())
+            counters = mutators.counters_of(module.text())
         finally:
             context.lib.set_options(())
     # Block 2 of f holds nothing but `unreachable`.
     assert counters == {"f": {0: 0, 1: 1, 3: 2, 4: 3, 5: 4, 6: 5}, "g h": {0: 0}}
-    items = [item for item in mutation.instructions(MODULE) if item.function == "f"]
+    items = [item for item in mutators.instructions(MODULE) if item.function == "f"]
     assert mutation._maps(items, counters["f"])
     assert not mutation._maps(items, {0: 0, 1: 1, 3: 2})
 

@@ -19,8 +19,8 @@ from llm_compiler.cli import run
 from llm_compiler.errors import InputError
 from llm_compiler.llvm import registry
 from llm_compiler.llvm.job import Limits
+from llm_compiler.llvm.oz import oz_pipeline
 from llm_compiler.llvm.pipeline import Candidate
-from llm_compiler.tuning import data
 from llm_compiler.validation import schedule, suites
 from llm_compiler.validation.passlisteval import PassListEval, Trial, Verdict
 from llm_compiler.validation.sandbox import SandboxLimits
@@ -116,7 +116,7 @@ def test_a_right_and_a_wrong_candidate(evaluation: PassListEval) -> None:
 
 
 def test_only_other_objects_are_changed(evaluation: PassListEval) -> None:
-    oz = data.oz_pipeline(registry.load())
+    oz = oz_pipeline(registry.load())
     same, aligned = Candidate(oz), Candidate(oz, ("-align-all-functions=6",))
     trials = list(evaluation.check([same, aligned]))
     assert {(trial.candidate, trial.changed) for trial in trials} == {(same, False), (aligned, True)}

@@ -6,14 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from llm_compiler.errors import PipelineError, ToolchainError
+from llm_compiler.evidence.table import to_json
 from llm_compiler.llvm import library, registry
+from llm_compiler.llvm.oz import oz_pipeline
 from llm_compiler.llvm.pipeline import PassList
-from llm_compiler.llvm.registry import Registry, Tier
+from llm_compiler.llvm.registry import (
+    MINIMUM_CHANGED,
+    MINIMUM_PROGRAMS,
+    Evidence,
+    Example,
+    Registry,
+    Tier,
+    tier_of_pass,
+)
 from llm_compiler.paths import cache_folder
 from llm_compiler.tuning import data
 from llm_compiler.tuning.space import PARAMETERS, space_for
@@ -62,26 +73,90 @@ def test_parametrised(known: Registry) -> None:
 def test_every_pass_that_trust_names_is_known_to_llvm_17(known: Registry, full: Registry) -> None:
     if library.load().version[0] != 17:
         pytest.skip("trust.toml is written for LLVM 17")
-    production = {name for names in registry._trust()["production"].values() for name in names}
-    missing = production - {info.name for info in known.passes(Tier.PRODUCTION)}
-    assert not missing
-    assert not set(registry._trust()["experimental"]) - {info.name for info in full.passes()}
+    run_by, suspected = registry.trusted()
+    assert not set(run_by) - {info.name for info in known.passes()}
+    assert not set(suspected) - {info.name for info in full.passes()}
+    assert all(suspected.values())
 
 
 def test_no_pass_is_both_trusted_and_not() -> None:
-    trust = registry._trust()
-    names = [name for names in trust["production"].values() for name in names]
-    assert len(names) == len(set(names))
-    assert not set(names) & set(trust["experimental"])
+    run_by, suspected = registry.trusted()
+    assert len(run_by) > 60 and not set(run_by) & set(suspected)
+
+
+ENOUGH = Evidence(lists=40, programs=60, trials=900, changed=MINIMUM_CHANGED, programs_changed=MINIMUM_PROGRAMS)
+WRONG = replace(ENOUGH, failures=(("hung", 1), ("wrong", 2)), example=Example("CPP/64", "function(sink)", "wrong"))
+DIES = replace(ENOUGH, failures=(("compiler_crashed", 3),))
+
+
+@pytest.mark.parametrize(("run_by", "suspected", "evidence", "tier", "reason"), [
+    ("-O3", None, None, Tier.PRODUCTION, "run by -O3"),
+    ("-O3", None, ENOUGH, Tier.PRODUCTION, "run by -O3"),
+    ("-O3", None, DIES, Tier.PRODUCTION, "run by -O3"),
+    ("-O3", None, WRONG, Tier.EXPERIMENTAL, "miscompiles: 1 hung, 2 wrong of 900 trials, such as CPP/64"),
+    ("-O3", "off", ENOUGH, Tier.EXPERIMENTAL, "off"),
+    (None, "off", ENOUGH, Tier.EXPERIMENTAL, "off"),
+    (None, None, ENOUGH, Tier.EXTENDED, "no failure in 300 trials that changed code, in 30 programs"),
+    (None, None, WRONG, Tier.EXPERIMENTAL, "miscompiles"),
+    (None, None, DIES, Tier.EXPERIMENTAL, "LLVM does not survive it: 3 compiler crashed of 900 trials"),
+    (None, None, replace(ENOUGH, changed=299), Tier.EXPERIMENTAL, "too little evidence: 299 trials"),
+    (None, None, replace(ENOUGH, programs_changed=29), Tier.EXPERIMENTAL, "in 29 programs (300 in 30 are wanted)"),
+    (None, None, None, Tier.EXPERIMENTAL, "too little evidence: 0 trials"),
+])
+def test_the_rule_for_tiers(run_by: str | None, suspected: str | None, evidence: Evidence | None, tier: Tier,
+                            reason: str) -> None:
+    found, said = tier_of_pass(run_by, suspected, evidence)
+    assert found is tier and reason in said
+
+
+LEVELS = {"gvn": "function", "sink": "function", "mergefunc": "module", "structurizecfg": "function",
+          "verify": "module"}
+
+
+def test_a_registry_derives_tiers_from_evidence() -> None:
+    known = Registry("17.0.6", LEVELS, frozenset(), {"sink": ENOUGH, "mergefunc": WRONG, "verify": ENOUGH})
+    tiers = {info.name: info.tier for info in known.passes()}
+    assert tiers == {"gvn": Tier.PRODUCTION, "sink": Tier.EXTENDED, "mergefunc": Tier.EXPERIMENTAL,
+                     "structurizecfg": Tier.EXPERIMENTAL, "verify": Tier.EXPERIMENTAL}
+    sink, gvn = known.get("sink"), known.get("gvn")
+    assert sink is not None and sink.evidence == ENOUGH
+    assert gvn is not None and gvn.evidence is None
+    assert known != Registry("17.0.6", LEVELS, frozenset(), {})
+    space = space_for(known, Tier.EXTENDED, "deploy", "x86_64")
+    assert "sink" in space.passes["function"] and "mergefunc" not in space.passes.get("module", ())
+
+
+def test_evidence_says_nothing_about_another_llvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = json.dumps({"llvm": "17.0.6", "passes": {
+        "gvn": to_json(WRONG), "sink": to_json(ENOUGH)}})
+    registry.evidence_for.cache_clear()
+    monkeypatch.setattr(registry.resources, "files", lambda package: _Folder(table))
+    assert set(registry.evidence_for("17.0.6")) == {"gvn", "sink"}
+    assert registry.evidence_for("18.1.8") == {}
+    monkeypatch.undo()
+    registry.evidence_for.cache_clear()
+    other = Registry("0.0.0", LEVELS, frozenset())
+    assert {info.name for info in other.passes(Tier.EXTENDED)} == {"gvn"}
+
+
+class _Folder:
+    """Stands for the package's data."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def joinpath(self, name: str) -> _Folder:
+        return self
+
+    def read_text(self) -> str:
+        return self._text
 
 
 def test_full_is_a_superset(known: Registry, full: Registry) -> None:
     assert len(full) > len(known) + 50
     for info in known.passes():
         assert full.get(info.name) == info
-    extended = {info.name for info in full.passes(Tier.EXTENDED)}
-    assert {"mergefunc", "loop-reduce", "sink"} <= extended
-    assert "gvn-sink" not in extended
+    assert "gvn-sink" not in {info.name for info in full.passes(Tier.EXTENDED)}
     printing = full.get("instnamer")
     assert printing is not None and not printing.transforms
 
@@ -93,8 +168,9 @@ def test_every_known_pass_passes_validation_at_its_level(full: Registry) -> None
 
 def test_tier_of_a_list_is_its_least_trusted(full: Registry) -> None:
     assert full.tier_of(PassList.parse("gvn,default<Oz>")) is Tier.PRODUCTION
-    assert full.tier_of(PassList.parse("function(gvn,sink)")) is Tier.EXTENDED
-    assert full.tier_of(PassList.parse("cgscc(function(gvn-sink)),sink")) is Tier.EXPERIMENTAL
+    assert full.tier_of(PassList.parse("cgscc(function(gvn-sink)),gvn")) is Tier.EXPERIMENTAL
+    tried = Registry("17.0.6", LEVELS, frozenset(), {"sink": ENOUGH})
+    assert tried.tier_of(PassList.parse("function(gvn,sink)")) is Tier.EXTENDED
 
 
 @pytest.mark.parametrize("text", [
@@ -131,7 +207,7 @@ def test_tier_parse() -> None:
 def test_the_written_out_pipeline_is_whole_and_trusted(known: Registry) -> None:
     if library.load().version[0] != 17:
         pytest.skip("oz-17.txt is written for LLVM 17")
-    oz = data.oz_pipeline(known)
+    oz = oz_pipeline(known)
     assert oz.text == PassList.parse(data._read("oz-17.txt")).text
     known.validate(oz)
     assert known.tier_of(oz) is Tier.PRODUCTION
@@ -139,7 +215,7 @@ def test_the_written_out_pipeline_is_whole_and_trusted(known: Registry) -> None:
 
 @pytest.mark.parametrize("profile", ["deploy", "paper"])
 def test_the_core_set_is_valid_and_trusted(known: Registry, profile: str) -> None:
-    oz = data.oz_pipeline(known)
+    oz = oz_pipeline(known)
     core = data.core_set(known, Tier.PRODUCTION, profile, "x86_64", oz)
     assert core
     for candidate in core:
@@ -164,7 +240,7 @@ def test_the_space_of_a_tier_holds_its_passes_only(full: Registry) -> None:
         for group in (*space.codegen_options, *space.pass_options):
             assert all(data.option_tier(option) <= tier for option in group)
         sizes.append(len(names))
-    assert sizes == sorted(sizes) and sizes[0] < sizes[1] < sizes[2]
+    assert sizes == sorted(sizes) and 0 < sizes[0] < sizes[2]
 
 
 def test_other_targets_get_no_x86_options(known: Registry) -> None:
@@ -235,9 +311,9 @@ from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import Lowering
 from llm_compiler.llvm.job import Job
 from llm_compiler.llvm.worker import WorkerPool
-from llm_compiler.tuning import data
+from llm_compiler.llvm.oz import oz_pipeline
 known = registry.load()
-oz = data.oz_pipeline(known)
+oz = oz_pipeline(known)
 with WorkerPool(1) as pool:
     outcome = pool.run(Job(Path(sys.argv[1]), Candidate(oz, ("-disable-lsr",)), Lowering(), verify=True))
     refused = pool.run(Job(Path(sys.argv[1]), Candidate(oz, ("-no-such-option",)), Lowering()))

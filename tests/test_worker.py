@@ -16,6 +16,7 @@ import pytest
 
 from llm_compiler.llvm import registry
 from llm_compiler.llvm.job import Inspection, Job, Limits, Outcome, Status, segments
+from llm_compiler.llvm.oz import oz_pipeline
 from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.llvm.target import Lowering
 from llm_compiler.llvm.worker import WorkerPool, reproduction
@@ -332,7 +333,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_options_do_not_leak_into_the_next_job(modules: list[Path]) -> None:
     # `whole` and a count that no other job has: nothing comes from a worker's memory of earlier jobs.
-    oz = data.oz_pipeline(registry.load()).text
+    oz = oz_pipeline(registry.load()).text
     count = 0
 
     def plain(pool: WorkerPool, path: Path) -> tuple[str, str]:
@@ -361,7 +362,7 @@ def test_options_do_not_leak_into_the_next_job(modules: list[Path]) -> None:
 
 
 def test_results_do_not_depend_on_the_number_of_workers(modules: list[Path]) -> None:
-    oz = data.oz_pipeline(registry.load()).text
+    oz = oz_pipeline(registry.load()).text
     candidates = [
         candidate(), candidate(oz), candidate(oz, ["-disable-lsr"]), candidate("default<Oz>,default<Oz>"),
         candidate(oz, (), ["-inline-threshold=0"]), candidate("default<O1>,function(gvn)"), candidate("no-such-pass"),
@@ -386,7 +387,7 @@ def test_results_do_not_depend_on_the_number_of_workers(modules: list[Path]) -> 
 
 
 def test_cut_points_change_no_pass(modules: list[Path]) -> None:
-    oz = data.oz_pipeline(registry.load())
+    oz = oz_pipeline(registry.load())
     parts = segments(oz)
     assert len(parts) > 2
     assert PassList(tuple(item for part in parts for item in part)) == oz

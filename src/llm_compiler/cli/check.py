@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llm_compiler.cli.common import say
+from llm_compiler.cli.common import say, validated
 from llm_compiler.errors import InputError, PipelineError
 
 if TYPE_CHECKING:
-    from llm_compiler.llvm.pipeline import Candidate, PassList
+    from llm_compiler.llvm.pipeline import Candidate
     from llm_compiler.validation.passlisteval import PassListEval, Trial
     from llm_compiler.validation.suites import Program
 
@@ -81,7 +81,7 @@ def _candidates(texts: Sequence[str], codegen: Sequence[str], options: Sequence[
         for place, line in _lines(text):
             words, own_codegen, own_options = _read(place, line) if line.startswith("{") else (line, (), ())
             try:
-                passes = _validated(words)
+                passes = validated(words)
             except PipelineError as error:
                 raise PipelineError(f"{place}: {error}" if place else str(error)) from error
             found.append((words or "(empty)", Candidate(passes, (*own_codegen, *codegen), (*own_options, *options))))
@@ -114,19 +114,6 @@ def _read(place: str, line: str) -> tuple[str, Sequence[str], Sequence[str]]:
     if not isinstance(words, str) or not all(isinstance(option, str) for option in (*codegen, *options)):
         raise InputError(f"{place}: no result of `llmc tune --json` that holds a pass list")
     return words, codegen, options
-
-
-def _validated(text: str) -> PassList:
-    """The pass list in canonical form. Raises PipelineError."""
-    from llm_compiler.llvm import registry
-    from llm_compiler.llvm.pipeline import PassList
-
-    passes = PassList.parse(text)
-    known = registry.load()
-    if not all(known.level(name) for name in passes.names()):
-        known = registry.load(full=True)
-    known.validate(passes)
-    return passes.canonical(known.level)
 
 
 def _trials(evaluation: PassListEval, candidate: Candidate, label: str) -> list[Trial]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from llm_compiler.llvm.pipeline import PassList
 
 _KEY = "llm_compiler.cflags"
 
@@ -41,3 +44,16 @@ def exit_code(done: int, failed: int) -> int:
     if not failed:
         return 0
     return 1 if done else 2
+
+
+def validated(text: str) -> PassList:
+    """The pass list in canonical form. Raises PipelineError."""
+    from llm_compiler.llvm import registry
+    from llm_compiler.llvm.pipeline import PassList
+
+    passes = PassList.parse(text)
+    known = registry.load()
+    if not all(known.level(name) for name in passes.names()):
+        known = registry.load(full=True)
+    known.validate(passes)
+    return passes.canonical(known.level)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_compiler.cli.common import cflags, say
+from llm_compiler.cli.common import cflags, say, validated
 from llm_compiler.errors import InputError, PipelineError
 
 if TYPE_CHECKING:
     from llm_compiler.llvm.job import Outcome
-    from llm_compiler.llvm.pipeline import PassList
 
 
 def opt(
@@ -70,19 +69,6 @@ def opt(
     else:
         write_atomically(Path(output), data)
     return 0
-
-
-def validated(text: str) -> PassList:
-    """The pass list in canonical form. Raises PipelineError."""
-    from llm_compiler.llvm import registry
-    from llm_compiler.llvm.pipeline import PassList
-
-    passes = PassList.parse(text)
-    known = registry.load()
-    if not all(known.level(name) for name in passes.names()):
-        known = registry.load(full=True)
-    known.validate(passes)
-    return passes.canonical(known.level)
 
 
 def failure(outcome: Outcome) -> str:

@@ -53,7 +53,7 @@ def _parameters(info: PassInfo) -> list[str]:
 
 
 def _record(info: PassInfo, version: str) -> dict[str, Any]:
-    from llm_compiler.validation.evidence import repeat, to_json
+    from llm_compiler.evidence.table import repeat, to_json
 
     evidence = None
     if info.evidence is not None:
@@ -71,7 +71,7 @@ def _plain(info: PassInfo) -> str:
 
 
 def _detail(info: PassInfo, version: str) -> str:
-    from llm_compiler.validation.evidence import repeat
+    from llm_compiler.evidence.table import repeat
 
     evidence = info.evidence
     if evidence is None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_compiler.cli.common import cflags, say
-from llm_compiler.cli.opt import failure, validated
+from llm_compiler.cli.common import cflags, say, validated
+from llm_compiler.cli.opt import failure
 from llm_compiler.errors import InputError, PipelineError
 
 if TYPE_CHECKING:

@@ -3,6 +3,19 @@
 LLVM's C API lists no passes. Every lower-case string in the library is tried as a pass name, in a child process:
 the text `NAME,no-such-pass` fails on its second element exactly when the first is a pass, and nothing is run.
 The answer is kept in the cache folder, keyed by the library's path, size and time.
+
+The rule for tiers (`tier_of_pass`), from trust.toml and from the evidence of our campaigns, first match wins:
+
+    experimental  trust.toml suspects the pass and says why
+    experimental  a trial in which the compiled program misbehaved is attributed to the pass
+    production    LLVM 17's own -O1 to -Oz pipelines run it
+    experimental  a trial in which LLVM crashed or hung is attributed to it
+    extended      at least 300 trials in which it changed code, in at least 30 programs: with no failure in 300, at most
+                  1 % of such trials fail, at 95 % confidence (the rule of three)
+    experimental  there is less evidence than that
+
+Evidence of one LLVM says nothing about another: with a library of another version than the table's no pass is extended,
+and no failure counts. What a failing list is attributed to is said in `validation.campaign`.
 """
 
 from __future__ import annotations
@@ -12,7 +25,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -46,6 +59,16 @@ _NOT_TRANSFORMING = re.compile(
 )
 
 
+MINIMUM_CHANGED = 300
+"""Trials that changed code without a failure, before a pass that no pipeline of LLVM's runs is trusted."""
+
+MINIMUM_PROGRAMS = 30
+"""Programs in which those trials changed code."""
+
+MISCOMPILED = frozenset({"wrong", "crashed", "hung"})
+"""Verdicts on what the compiled program did; the other failures end in the compiler, and no object comes of them."""
+
+
 class Tier(IntEnum):
     """How far a pass is trusted. A search uses its own tier and the ones below it."""
 
@@ -65,8 +88,57 @@ class Tier(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A failing trial: the program, the candidate as texts, and what became of it."""
+
+    program: str
+    passes: str
+    verdict: str
+    codegen_options: tuple[str, ...] = ()
+    pass_options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What campaigns found about a pass, an option or a list.
+
+    A trial is one list on one program. changed: trials whose object differed from the one without what is on trial (for
+    a list: from that of -Oz). programs_changed: programs of those. failures: trials by verdict, attributed ones only.
+    """
+
+    lists: int = 0
+    programs: int = 0
+    trials: int = 0
+    changed: int = 0
+    programs_changed: int = 0
+    failures: tuple[tuple[str, int], ...] = ()
+    example: Example | None = None
+
+    @property
+    def miscompiles(self) -> int:
+        """Trials in which the compiled program misbehaved."""
+        return sum(count for verdict, count in self.failures if verdict in MISCOMPILED)
+
+    @property
+    def failed(self) -> int:
+        return sum(count for _, count in self.failures)
+
+    @staticmethod
+    def from_json(record: dict[str, Any]) -> Evidence:
+        example = record.get("example")
+        return Evidence(
+            record["lists"], record["programs"], record["trials"], record["changed"], record["programs_changed"],
+            tuple(sorted(record.get("failures", {}).items())),
+            None if example is None else Example(
+                example["program"], example["passes"], example["verdict"],
+                tuple(example.get("codegen_options", ())), tuple(example.get("pass_options", ()))))
+
+
+@dataclass(frozen=True, slots=True)
 class PassInfo:
-    """A pass: the innermost manager it runs in, whether it takes `<…>`, and whether it can change code."""
+    """A pass: the innermost manager it runs in, whether it takes `<…>`, whether it can change code, its tier and why,
+    and the evidence for that; None when there is none for this version of LLVM.
+    """
 
     name: str
     level: str
@@ -74,27 +146,57 @@ class PassInfo:
     transforms: bool
     tier: Tier
     reason: str
+    evidence: Evidence | None = None
+
+
+def tier_of_pass(run_by: str | None, suspected: str | None, evidence: Evidence | None) -> tuple[Tier, str]:
+    """The tier and the reason for it: the rule at the top of this file.
+
+    run_by: the levels of LLVM's own pipelines that run the pass; suspected: what trust.toml has against it.
+    """
+    seen = evidence or Evidence()
+    if suspected is not None:
+        return Tier.EXPERIMENTAL, suspected
+    if seen.miscompiles:
+        return Tier.EXPERIMENTAL, f"miscompiles: {_failures(seen)}"
+    if run_by is not None:
+        return Tier.PRODUCTION, f"run by {run_by}"
+    if seen.failed:
+        return Tier.EXPERIMENTAL, f"LLVM does not survive it: {_failures(seen)}"
+    if seen.changed >= MINIMUM_CHANGED and seen.programs_changed >= MINIMUM_PROGRAMS:
+        return Tier.EXTENDED, (f"no failure in {seen.changed:,} trials that changed code, in {seen.programs_changed} "
+                               "programs")
+    return Tier.EXPERIMENTAL, (
+        f"too little evidence: {seen.changed:,} trials that changed code, in {seen.programs_changed} programs "
+        f"({MINIMUM_CHANGED} in {MINIMUM_PROGRAMS} are wanted)")
+
+
+def _failures(evidence: Evidence) -> str:
+    counts = ", ".join(f"{count:,} {verdict.replace('_', ' ')}" for verdict, count in evidence.failures)
+    text = f"{counts} of {evidence.trials:,} trials"
+    return f"{text}, such as {evidence.example.program}" if evidence.example else text
 
 
 class Registry:
     """Passes of one library."""
 
-    def __init__(self, version: str, levels: dict[str, str], parametrised: frozenset[str]) -> None:
+    def __init__(
+        self, version: str, levels: dict[str, str], parametrised: frozenset[str],
+        evidence: Mapping[str, Evidence] | None = None,
+    ) -> None:
+        """`evidence`, by pass, is about this very version; without it the package's own table is read."""
         self.version = version
         self._levels = levels
-        trust = _trust()
-        production: dict[str, str] = {name: where for where, names in trust["production"].items() for name in names}
-        experimental: dict[str, str] = trust["experimental"]
+        known = evidence_for(version) if evidence is None else evidence
+        run_by, suspected = trusted()
         self._passes: dict[str, PassInfo] = {}
         for name, level in sorted(levels.items()):
-            if name in experimental:
-                tier, reason = Tier.EXPERIMENTAL, experimental[name]
-            elif name in production:
-                tier, reason = Tier.PRODUCTION, f"run by {production[name]}"
-            else:
-                tier, reason = Tier.EXTENDED, "in the library, but no default pipeline runs it"
             transforms = not _NOT_TRANSFORMING.match(name)
-            self._passes[name] = PassInfo(name, level, name in parametrised, transforms, tier, reason)
+            if transforms or name in run_by or name in suspected:
+                tier, reason = tier_of_pass(run_by.get(name), suspected.get(name), known.get(name))
+            else:
+                tier, reason = Tier.EXPERIMENTAL, "does not transform code, so there is nothing to try"
+            self._passes[name] = PassInfo(name, level, name in parametrised, transforms, tier, reason, known.get(name))
 
     def __len__(self) -> int:
         return len(self._passes)
@@ -103,7 +205,7 @@ class Registry:
         return hash((self.version, len(self._levels)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Registry) and (self.version, self._levels) == (other.version, other._levels)
+        return isinstance(other, Registry) and (self.version, self._passes) == (other.version, other._passes)
 
     def get(self, name: str) -> PassInfo | None:
         return self._passes.get(name)
@@ -165,13 +267,24 @@ def load(*, full: bool = False) -> Registry:
 
 
 def _trusted_names() -> list[str]:
-    trust = _trust()
-    return sorted({name for names in trust["production"].values() for name in names} | set(trust["experimental"]))
+    run_by, suspected = trusted()
+    return sorted({*run_by, *suspected})
 
 
 @lru_cache(maxsize=1)
-def _trust() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(resources.files("llm_compiler.data").joinpath("trust.toml").read_text())
+def trusted() -> tuple[dict[str, str], dict[str, str]]:
+    """What trust.toml says: pass -> the levels of LLVM's pipelines that run it, and pass -> what is held against it."""
+    trust = tomllib.loads(resources.files("llm_compiler.data").joinpath("trust.toml").read_text())
+    return {name: where for where, names in trust["production"].items() for name in names}, trust["suspected"]
+
+
+@lru_cache(maxsize=2)
+def evidence_for(version: str) -> Mapping[str, Evidence]:
+    """The package's evidence by pass; empty when it was gathered with another version of LLVM."""
+    table = json.loads(resources.files("llm_compiler.data").joinpath("evidence.json").read_text())
+    if table["llvm"] != version:
+        return {}
+    return {name: Evidence.from_json(record) for name, record in table["passes"].items()}
 
 
 def _discover(lib: Library, names: list[str]) -> dict[str, object]:

@@ -8,43 +8,13 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from llm_compiler.errors import PipelineError
-from llm_compiler.llvm.pipeline import FORCE_ATTRIBUTE, Candidate, Pass, PassList
+from llm_compiler.llvm.oz import known_to
+from llm_compiler.llvm.pipeline import FORCE_ATTRIBUTE, Candidate, PassList
 from llm_compiler.llvm.registry import Registry, Tier
 
 
 def _read(name: str) -> str:
     return resources.files("llm_compiler.data").joinpath(name).read_text()
-
-
-@lru_cache(maxsize=4)
-def oz_pipeline(registry: Registry) -> PassList:
-    """clang -Oz written out for LLVM 17; what another version does not know is left out."""
-    return PassList(_known(PassList.parse(_read("oz-17.txt")).passes, registry))
-
-
-def _known(items: tuple[Pass, ...], registry: Registry) -> tuple[Pass, ...]:
-    kept = []
-    for item in items:
-        if item.children:
-            children = _known(item.children, registry)
-            if children:
-                kept.append(Pass(item.name, item.parameters, children))
-        elif registry.level(item.name) is not None:
-            kept.append(item if _takes(registry, item) else Pass(item.name))
-    return tuple(kept)
-
-
-@lru_cache(maxsize=512)
-def _takes(registry: Registry, item: Pass) -> bool:
-    """Whether the library takes the parameters; their spelling changes between versions."""
-    if item.parameters is None or item.name in ("require", "invalidate") or registry.version.startswith("17."):
-        return True
-    try:
-        registry.validate(PassList((item,)))
-    except PipelineError:
-        return False
-    return True
 
 
 @lru_cache(maxsize=1)
@@ -88,7 +58,7 @@ def core_set(registry: Registry, tier: Tier, profile: str, arch: str, oz: PassLi
     found = []
     allowed = {option for kind in ("codegen", "pass") for group in option_groups(kind, tier, arch) for option in group}
     for row in json.loads(_read("core-set.json")).get(profile, []):
-        passes = PassList(_known(PassList.parse(row["passes"]).passes, registry)) if row["passes"] else oz
+        passes = known_to(PassList.parse(row["passes"]), registry) if row["passes"] else oz
         candidate = Candidate(
             passes,
             tuple(option for option in row["codegen_options"] if option in allowed),

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from llm_compiler.llvm.oz import oz_pipeline
 from llm_compiler.llvm.pipeline import FORCE_ATTRIBUTE, Candidate, Pass, PassList
 from llm_compiler.llvm.registry import Registry, Tier
 from llm_compiler.tuning import data, edit
@@ -184,7 +185,7 @@ def space_for(registry: Registry, tier: Tier, profile: str, arch: str) -> Space:
     for info in registry.passes(tier):
         if info.transforms:
             passes.setdefault(info.level, []).append(info.name)
-    oz = data.oz_pipeline(registry)
+    oz = oz_pipeline(registry)
     return Space(
         {level: tuple(sorted(names)) for level, names in sorted(passes.items())},
         # The paper profile is for comparing pass lists: its lowering is left as it is.

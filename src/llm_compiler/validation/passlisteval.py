@@ -28,11 +28,11 @@ from llm_compiler.llvm import library, registry
 from llm_compiler.llvm.frontend import clang_for, first_error, lowering_flags
 from llm_compiler.llvm.job import Job, Limits, Status
 from llm_compiler.llvm.module import digest
+from llm_compiler.llvm.oz import oz_pipeline
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import X86_64, Lowering
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.paths import cache_folder
-from llm_compiler.tuning import data
 from llm_compiler.validation.sandbox import Ended, Execution, SandboxLimits
 from llm_compiler.validation.schedule import Command, Task, drive, job, process
 from llm_compiler.validation.suites import Program
@@ -286,7 +286,7 @@ class PassListEval:
             verdict, detail, _ = yield from self._judge(ready, clang_oz)
         if verdict is not Verdict.PASSED:
             raise _LeftOutError(f"differs between -O0 and -Oz ({detail})", lasting=verdict is not Verdict.HUNG)
-        written_out = yield from self._object(ready, Candidate(data.oz_pipeline(registry.load())))
+        written_out = yield from self._object(ready, Candidate(oz_pipeline(registry.load())))
         ready = replace(ready, oz=(clang_oz.hash, written_out.hash))
         self._cache.put("program", key, record={
             "lowering": (lowering.triple, lowering.relocation, lowering.code_model),

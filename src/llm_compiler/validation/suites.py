@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -156,8 +157,9 @@ def _csmith_include(program: Path) -> Path:
 
 def _csmith_text(program: str, seed: int) -> str:
     try:
-        done = subprocess.run([program, "--seed", str(seed), *_CSMITH_OPTIONS], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=_CSMITH_SECONDS, check=False)
+        with tempfile.TemporaryDirectory(prefix="llmc-csmith-") as folder:  # it writes a file where it runs
+            done = subprocess.run([program, "--seed", str(seed), *_CSMITH_OPTIONS], cwd=folder, capture_output=True,
+                                  stdin=subprocess.DEVNULL, text=True, timeout=_CSMITH_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return "#error csmith did not end\n"
     except OSError as error:

@@ -213,6 +213,7 @@ class Differential:
         random_ = random.Random(name_hash(entry.function.name) ^ self._seed)
         seen: set[tuple[object, ...]] = set()
         fresh: list[tuple[tuple[int, ...], Run]] = []
+        edges: list[tuple[tuple[int, ...], Run]] = []  # a comparison came out in a new way
         other: list[tuple[tuple[int, ...], Run]] = []  # did something new without reaching a new block
         again: list[tuple[tuple[int, ...], Run]] = []  # did what another input did
         inputs: list[tuple[int, ...]] = [(random_.getrandbits(64),) for _ in range(8)]
@@ -233,6 +234,10 @@ class Differential:
                     fresh.append((seeds, run))
                     news += 1
                     continue
+                if run.features:
+                    edges.append((seeds, run))
+                    news += 1
+                    continue
                 key = (run.status, run.result, run.calls, run.memory, run.soft)
                 (again if key in seen else other).append((seeds, run))
                 seen.add(key)
@@ -241,12 +246,12 @@ class Differential:
             hung = all(run.status is RunStatus.HUNG for run in runs)
             if number == effort.rounds + 1 or late or hung or idle > max(2, effort.rounds // 4):
                 break
-            parents = [seeds for seeds, _ in (fresh[-16:] or other[-16:])]
+            parents = [seeds for seeds, _ in fresh[-12:] + edges[-12:] or other[-16:]]
             half = effort.first if number == 0 else max(8, effort.first // 2)
             inputs = [
                 (*random_.choice(parents)[:15], random_.getrandbits(64)) if parents and random_.random() < 0.7
                 else (random_.getrandbits(64),) for _ in range(half)]
-        chosen = (fresh + other + again)[: effort.kept]
+        chosen = (fresh + edges + other + again)[: effort.kept]
         if self._has_state and chosen and not (deadline is not None and time.monotonic() > deadline):
             chosen += self._sequences(index, chosen, random_)
         if chosen:
@@ -255,7 +260,7 @@ class Differential:
 
     def _sequences(self, index: int, chosen: Sequence[tuple[tuple[int, ...], Run]],
                    random_: random.Random) -> list[tuple[tuple[int, ...], Run]]:
-        """Inputs followed by a call of another function: what the first leaves in the module's variables shows there."""
+        """Inputs with a call of another function after them: what the first leaves in variables shows there."""
         others = list(self._callable)
         inputs = [(*seeds[:15], random_.choice(others)) for seeds, _ in chosen[: max(4, self._effort.kept // 4)]]
         try:

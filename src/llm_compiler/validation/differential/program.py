@@ -31,7 +31,7 @@ from llm_compiler.validation.differential.image import Image
 _RUNTIME_FLAGS = ("-O1", "-fno-pic", "-fno-stack-protector", "-fno-builtin", "-mno-red-zone", "-fvisibility=hidden",
                   "-fno-asynchronous-unwind-tables", "-w")
 _LIMITS = sandbox.SandboxLimits(cpu_seconds=600, wall_seconds=3600, memory=4 << 30)
-_RECORD = struct.Struct("<IIQQQIIIIQ")
+_RECORD = struct.Struct("<IIQQQ6IQ")
 _EVENT = struct.Struct("<IIQQ")
 _REQUEST = struct.Struct("<6I")
 _LAYERS = 16
@@ -70,7 +70,8 @@ class Run:
     """What one call did. calls, memory, result: hashes of the trace of calls, of changed memory and of the result.
 
     soft: bytes that may hold padding or uninitialised memory: compared only where versions known to be right agree.
-    fresh: counters of blocks that no earlier run of this process reached.
+    fresh: counters of blocks that no earlier run of this process reached; features: how many comparisons came out in a
+    way (one less, equal, one more …) that they had not before.
     """
 
     status: RunStatus
@@ -83,6 +84,7 @@ class Run:
     fresh: tuple[int, ...]
     events: tuple[Event, ...]
     where: int
+    features: int
 
     @property
     def usable(self) -> bool:
@@ -223,7 +225,7 @@ class Program:
         return runs
 
     def _record(self, deadline: float) -> Run:
-        status, number, calls, memory, result, count, fresh, soft, events, where = _RECORD.unpack(
+        status, number, calls, memory, result, count, fresh, soft, events, features, _, where = _RECORD.unpack(
             self._read(_RECORD.size, deadline))
         soft_bytes = self._read(soft, deadline)
         indices = struct.unpack(f"<{fresh}I", self._read(4 * fresh, deadline))
@@ -231,7 +233,7 @@ class Program:
         ended = RunStatus(status)
         if ended is RunStatus.CRASHED and number == _SIGILL:  # llvm.trap, of a check or of code that cannot be reached
             ended = RunStatus.UNDEFINED
-        return Run(ended, number, calls, memory, result, count, soft_bytes, indices, told, where)
+        return Run(ended, number, calls, memory, result, count, soft_bytes, indices, told, where, features)
 
     def _send(self, data: bytes) -> None:
         assert self._process is not None and self._process.stdin is not None

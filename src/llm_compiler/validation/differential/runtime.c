@@ -31,7 +31,9 @@ typedef int64_t i64;
 #define SHADOW 0x300000000000ul /* pristine copies of pages: at their address + SHADOW */
 #define MAX_PAGES 2048
 #define TABLE 8192
-#define MAX_SOFT 4096
+#define MAX_SOFT 16384
+#define MAX_STACK_OBJECT 512
+#define FEATURES 65536u
 #define MAX_EVENTS 512
 #define MAX_BLOCKS 4096
 #define MAX_COUNTERS (1u << 20)
@@ -57,13 +59,13 @@ struct plan {
   u32 magic, layouts, slots, params, stubs, entries, constants, string_bytes, symbols, fills, exports, thunks, ctors, ranges;
 };
 struct region { u64 base, path; int32_t layout; u32 string; };
-struct block { u64 start, size; };
+struct block { u64 start, size, freed; };
 struct event { u32 type, index; u64 place, value; };
 
 struct record { /* one a run, in shared memory */
   u32 status, signal;
   u64 calls, memory, result; /* hashes of: trace of calls, changed memory, returned value */
-  u32 call_count, fresh, soft, events;
+  u32 call_count, fresh, soft, events, features, pad; /* features: outcomes of comparisons that no run had before */
   u64 where; /* crash: address; ended by a call: the stub */
 };
 
@@ -91,7 +93,7 @@ struct state {
   u8 *counters, *counters_end; u64 *pcs, *pcs_end;
   u64 image_bytes;
   u8 mode_null, mode_int, mode_stub, mode_alias, mode_wide, mode_same;
-  u64 freed;
+  u64 freed, feature[FEATURES / 64];
   u8 args[8192], ret[256];
   struct event *event;
 };
@@ -214,9 +216,9 @@ static double real(u64 r) {
   if (S->mode_int == 0) return small / 4.0;
   if (pick < 228) return -0.0;
   if (pick < 234) return __builtin_inf();
-  if (pick < 238) return -__builtin_inf();
-  if (pick < 242) return __builtin_nan("");
-  if (pick < 248) return small * 1e-310;
+  if (pick < 237) return -__builtin_inf();
+  if (pick < 246) return __builtin_nan("");
+  if (pick < 250) return small * 1e-310;
   return small * 1e30;
 }
 
@@ -517,8 +519,8 @@ static u64 argument_hash(struct param *param, u8 *at, u32 index) {
     if (value >= ARENA && value < ARENA_END) {
       if (find(value & ~(REGION - 1))->base) place = mix(place, region_change(value & ~(REGION - 1), 0));
     } else if (value >= STACK && value < STACK + STACK_SIZE && param->stack_size && !(param->flags & P_SRET)) {
-      u8 words[64];
-      u32 size = param->stack_size < 64 ? param->stack_size : 64;
+      u8 words[MAX_STACK_OBJECT];
+      u32 size = param->stack_size < MAX_STACK_OBJECT ? param->stack_size : MAX_STACK_OBJECT;
       copy(words, (void *)value, size);
       for (u32 i = 0; i + 8 <= size; i += 8) { u64 w; copy(&w, words + i, 8); w = canon(w, 2); copy(words + i, &w, 8); }
       soft(words, size);
@@ -635,7 +637,7 @@ static void *allocate(u64 size, u64 alignment) {
   if (size > (8ul << 20) || S->blocks >= MAX_BLOCKS || start + size + 16 > HEAP + HEAP_SIZE) finish(S_OUT_OF_MEMORY, 2);
   S->heap_next = (start + size + 31) & ~15ul;
   if (S->heap_next > S->heap_touched) S->heap_touched = S->heap_next;
-  S->block[S->blocks++] = (struct block){start, size};
+  S->block[S->blocks++] = (struct block){start, size, 0};
   fill((void *)start, S->fill_byte, size);
   return (void *)start;
 }
@@ -649,7 +651,10 @@ WEAK void *calloc(size_t count, size_t size) {
 }
 /* Calls may be dropped together with the allocation, or moved; but an object of the caller's is freed once. */
 static void release(void *at) {
-  if (S->running && (u64)at >= ARENA && (u64)at < ARENA_END) S->freed += mix(canon((u64)at, 0), 0xf4ee);
+  if (!S->running) return;
+  if ((u64)at >= ARENA && (u64)at < ARENA_END) S->freed += mix(canon((u64)at, 0), 0xf4ee);
+  struct block *block = (u64)at >= HEAP && (u64)at < HEAP + HEAP_SIZE ? block_at((u64)at) : 0;
+  if (block) block->freed = 1;
 }
 WEAK void free(void *at) { release(at); }
 WEAK void *realloc(void *old, size_t size) {
@@ -658,6 +663,7 @@ WEAK void *realloc(void *old, size_t size) {
   u64 keep = block ? block->size : 4096; /* memory of the arena: as much as its first page */
   void *at = allocate(size, 16);
   copy(at, old, keep < size ? keep : size);
+  if (block) block_at((u64)old)->freed = 1;
   return at;
 }
 WEAK void *aligned_alloc(size_t alignment, size_t size) { return allocate(size, alignment < 16 ? 16 : alignment); }
@@ -713,6 +719,27 @@ WEAK void *__dso_handle = 0;
 
 void __sanitizer_cov_8bit_counters_init(u8 *start, u8 *end) { (void)start; (void)end; }
 void __sanitizer_cov_pcs_init(u64 *start, u64 *end) { (void)start; (void)end; }
+/* How two values compare at a place: inputs that meet a new case there (one less, equal, one more …) are kept. */
+static void compared(u64 place, u64 a, u64 b) {
+  if (!S->running) return;
+  u64 difference = a - b, size = difference >> 63 ? -difference : difference;
+  u32 bucket = size == 0 ? 0 : size == 1 ? 1 : size < 16 ? 2 : size < 4096 ? 3 : 4;
+  u32 at = (u32)((mix(place, 17) + bucket * 2 + (difference >> 63)) % FEATURES);
+  S->feature[at / 64] |= 1ul << (at % 64);
+}
+#define COMPARED(name, type) void name(type a, type b) { compared((u64)__builtin_return_address(0), (u64)(i64)a, (u64)(i64)b); }
+COMPARED(__sanitizer_cov_trace_cmp1, int8_t)
+COMPARED(__sanitizer_cov_trace_cmp2, int16_t)
+COMPARED(__sanitizer_cov_trace_cmp4, int32_t)
+COMPARED(__sanitizer_cov_trace_cmp8, i64)
+COMPARED(__sanitizer_cov_trace_const_cmp1, int8_t)
+COMPARED(__sanitizer_cov_trace_const_cmp2, int16_t)
+COMPARED(__sanitizer_cov_trace_const_cmp4, int32_t)
+COMPARED(__sanitizer_cov_trace_const_cmp8, i64)
+void __sanitizer_cov_trace_switch(u64 value, u64 *cases) {
+  for (u64 i = 0; i < cases[0] && i < 256; i++)
+    if (cases[2 + i] == value) compared((u64)__builtin_return_address(0) + i, value, value);
+}
 extern u8 __start___sancov_cntrs[] WEAK, __stop___sancov_cntrs[] WEAK;
 extern u64 __start___sancov_pcs[] WEAK, __stop___sancov_pcs[] WEAK;
 
@@ -825,7 +852,10 @@ static void run(u32 index, u32 second, u64 limit) {
   S->mode_alias = ((mode >> 5) & 7) == 0;
   S->mode_wide = ((mode >> 8) & 3) == 0;
   S->mode_same = ((mode >> 10) & 15) == 0;
-  if (__start___sancov_cntrs) fill(__start___sancov_cntrs, 0, (u64)(__stop___sancov_cntrs - __start___sancov_cntrs));
+  if (__start___sancov_cntrs) {
+    fill(__start___sancov_cntrs, 0, (u64)(__stop___sancov_cntrs - __start___sancov_cntrs));
+    fill(S->feature, 0, sizeof S->feature);
+  }
   timer(limit);
   if (__builtin_setjmp(S->jump) == 0) {
     S->running = 1;
@@ -846,6 +876,8 @@ static void run(u32 index, u32 second, u64 limit) {
     if (record->status == S_RETURNED && entry->result >= 0) take_result(entry);
     if (record->status <= S_ENDED_BY_CALL) {
       record->memory = memory_change();
+      for (u32 i = 0; i < S->blocks; i++) /* what is left over: an allocation may vanish together with its release */
+        if (!S->block[i].freed) S->freed += mix(0xa110c, S->block[i].size);
       record->calls = mix(S->trace, S->freed);
     }
   } else record->status = S_DISCARDED;
@@ -876,7 +908,7 @@ static int construct(void) {
   return SH->record.status == S_RETURNED;
 }
 
-static void serve(struct input *inputs, u64 *seen) {
+static void serve(struct input *inputs, u64 *seen, u64 *seen_features) {
   struct request request;
   for (;;) {
     read_all(&request, sizeof request);
@@ -905,6 +937,11 @@ static void serve(struct input *inputs, u64 *seen) {
                 seen[k / 64] |= 1ul << (k % 64);
                 fresh[SH->record.fresh++] = (u32)k;
               }
+          if (counters && SH->record.status <= S_ENDED_BY_CALL)
+            for (u32 k = 0; k < FEATURES / 64; k++) {
+              u64 news = S->feature[k] & ~seen_features[k];
+              if (news) { SH->record.features += (u32)__builtin_popcountl(news); seen_features[k] |= news; }
+            }
           write_all(&SH->record, sizeof SH->record);
           write_all(SH->soft, SH->record.soft);
           write_all(fresh, SH->record.fresh * sizeof *fresh);
@@ -952,7 +989,9 @@ void llmc_main(void) {
   map(IMAGE_COPY, image + PAGE, 0);
   u64 counters = __start___sancov_cntrs ? (u64)(__stop___sancov_cntrs - __start___sancov_cntrs) : 0;
   u64 seen_at = STATE_AT + 0x800000000ul, inputs_at = STATE_AT + 0x900000000ul;
+  u64 features_at = STATE_AT + 0xb00000000ul;
   map(seen_at, counters / 8 + PAGE, 1);
+  map(features_at, FEATURES / 8, 1);
   map(inputs_at, MAX_INPUTS * sizeof(struct input) + PAGE, 0);
   u64 alternate[3] = {STATE_AT + 0xa00000000ul, 0, 1 << 16};
   map(alternate[0], 1 << 16, 0);
@@ -962,7 +1001,7 @@ void llmc_main(void) {
   /* Which block belongs to which function: pairs of program counter and whether it is an entry. */
   write_all(&counters, 8);
   if (counters) write_all(__start___sancov_pcs, counters * 16);
-  serve((struct input *)inputs_at, (u64 *)seen_at);
+  serve((struct input *)inputs_at, (u64 *)seen_at, (u64 *)features_at);
 }
 
 __attribute__((naked)) void llmc_start(void) { __asm__("xorl %ebp, %ebp\n\tandq $-16, %rsp\n\tcall llmc_main\n\thlt"); }

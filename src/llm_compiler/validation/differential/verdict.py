@@ -115,7 +115,7 @@ class Verification:
     def as_record(self) -> dict[str, Any]:
         """For JSON: what was done, function by function."""
         return {"level": self.level, "summary": self.summary, "basis": self.basis, "note": self.note,
-                "seconds": round(self.seconds, 3), "functions": [item.as_record() for item in self.functions]}
+                "functions": [item.as_record() for item in self.functions]}
 
     @staticmethod
     def from_record(record: dict[str, Any]) -> Verification:
@@ -129,4 +129,4 @@ class Verification:
             functions.append(FunctionVerdict(
                 item["function"], FunctionStatus(item["status"]), item["inputs"], item["blocks"], item["all_blocks"],
                 item.get("reason", ""), item.get("through_callers", False), example))
-        return Verification(tuple(functions), record["note"], record["seconds"], record["level"], record["basis"])
+        return Verification(tuple(functions), record["note"], level=record["level"], basis=record["basis"])

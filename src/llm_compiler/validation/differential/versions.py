@@ -21,7 +21,7 @@ from llm_compiler.validation.interface import Interface, read_interface
 # that end the run at what is undefined in C: overflow, bad shifts, accesses outside variables. They need sroa.
 _CHECKED = Candidate(PassList.parse("function(sroa),sancov-module,function(bounds-checking),poison-checking"), (), (
     "-sanitizer-coverage-level=2", "-sanitizer-coverage-inline-8bit-counters", "-sanitizer-coverage-pc-table",
-    "-sanitizer-coverage-prune-blocks=false"))
+    "-sanitizer-coverage-prune-blocks=false", "-sanitizer-coverage-trace-compares"))
 
 
 def open_differential(pool: WorkerPool, bitcode: Path, lowering: Lowering, reference: bytes, folder: Path,
