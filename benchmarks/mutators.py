@@ -185,7 +185,7 @@ _PREDICATES = {
              "oge": ("ult", "ogt", "uge"), "ult": ("oge", "ule", "olt"), "ule": ("ogt", "ult", "ole"),
              "ugt": ("ole", "uge", "ogt"), "uge": ("olt", "ugt", "oge"), "ord": ("uno",), "uno": ("ord",)},
 }
-_COMPUTES = _BINARY - {"xor"} | {"select", "phi", "icmp", "freeze", "zext", "sext"}
+_COMPUTES = _BINARY - {"xor"} | {"select", "phi", "icmp", "freeze"}
 _MEASURES = re.compile(r"@(?:llvm\.)?(?:mem|str|wcs|wmem|bcmp|bcopy|bzero|read|write|fread|fwrite|_Zn[aw]m|\w*alloc)")
 # Calls that mean nothing to what is computed, or that the verifier wants in pairs.
 _HINTS = ("@llvm.lifetime", "@llvm.assume", "@llvm.experimental", "@llvm.dbg", "@llvm.prefetch", "@llvm.va_",
@@ -368,30 +368,40 @@ def sizes_of(items: Iterable[Instruction]) -> frozenset[str]:
         parts = take_apart(item.text, {})
         if parts is None:
             continue
-        operands = _split(parts.rest)
-        wide = {match[1] for operand in operands if operand.startswith("i64 ")
-                for match in [re.search(rf"(%{_NAME})$", operand)] if match}
         call = _arguments(parts)
-        if parts.opcode == "getelementptr":
-            sizes |= wide
-        elif parts.opcode in ("ptrtoint", "inttoptr"):
-            sizes |= {parts.result, *re.findall(rf"^i64 (%{_NAME})", parts.rest)}
+        if parts.opcode == "ptrtoint":
+            sizes.add(parts.result)
+        elif parts.opcode in ("getelementptr", "inttoptr"):
+            sizes |= _wide(parts.rest)
         elif call is not None:
-            names = {parts.result, *re.findall(rf"i64 (?:\w+ )*(%{_NAME})", ", ".join(call[1]))}
+            names = _wide(", ".join(call[1]))
+            if re.search(r"(?:^| )i64 (?:\([^@]*\) )?@", call[0]):
+                names.add(parts.result)
             if _MEASURES.search(call[0]):
                 sizes |= names
             elif "@llvm." in call[0]:
                 linked.append(names)
         elif parts.opcode in _COMPUTES and re.search(r"\bi64\b", parts.rest):
-            linked.append({parts.result, *re.findall(rf"%{_NAME}", parts.rest)})
+            if parts.opcode == "phi":
+                names = set(re.findall(rf"\[ (%{_NAME}),", parts.rest))
+            elif parts.opcode == "select":
+                names = _wide(parts.rest)
+            else:
+                names = set(re.findall(rf"%{_NAME}", parts.rest))
+            linked.append(names if parts.opcode == "icmp" else {*names, parts.result})
     grown = True
     while grown:
-        grown = False
+        before = len(sizes)
         for names in linked:
-            if names & sizes and not names <= sizes:
+            if names & sizes:
                 sizes |= names
-                grown = True
-    return frozenset(sizes - {""})
+        grown = len(sizes) > before
+    return frozenset(sizes)
+
+
+def _wide(text: str) -> set[str]:
+    """Values that are spelled with their type, i64; attributes may stand between."""
+    return set(re.findall(rf"\bi64 (?:\w+ )*(%{_NAME})", text))
 
 
 def width(parts: Parts) -> Iterator[str]:

@@ -76,6 +76,8 @@ RIGHT = {
     "heap": "char *f(const char *s) { char *p = malloc(strlen(s) + 1); strcpy(p, s); p[0] = '!'; return p; }",
     "wide": "__int128 f(__int128 a, long b) { return a * b + (a >> 3); }",
     "variadic": "int f(int n, ...) { va_list l; va_start(l, n); int s = va_arg(l, int); va_end(l); return s ^ n; }",
+    "log": "extern void note(const char *, ...); "
+        "void f(int a, double d) { note(\"a\", a / 3, d); note(\"b\", a, d * 2); }",
     "static": "static int g(int *p, int k) { return p[k & 7] / 3; } int f(int *p, int a, int b) { return g(p, a) * "
         "31 + g(p, b); }",
     "global": "int table[16]; static int hits; int f(unsigned i) { hits += i; table[i % 16] += hits; return "
@@ -114,6 +116,7 @@ WRONG = {
     "indirect": ("callback", "o->apply(o->bias, 3)", "o->apply(o->bias, 4)"),
     "escaped": ("out", "{a, 2, 3, 4}", "{a, 2, 9, 4}"),
     "wide": ("wide", "a >> 3", "a >> 4"),
+    "variable argument": ("log", "d * 2", "d * 3"),
     "local": ("static", "p[k & 7] / 3", "p[k & 7] / 4"),
     "hidden state": ("global", "hits += i", "hits = i + 1"),
     "end": ("ends", "abort()", "exit(1)"),

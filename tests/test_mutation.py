@@ -1,9 +1,10 @@
-"""The mutators of benchmarks/mutation.py: each change is made where it should be, parses, and leaves the rest alone."""
+"""The mutators of benchmarks: each change is made where it should be, parses, and leaves the rest alone."""
 
 from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,7 +13,10 @@ import pytest
 
 from llm_compiler.errors import InputError
 from llm_compiler.llvm import library
+from llm_compiler.llvm.job import Limits
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.target import Lowering
+from llm_compiler.llvm.worker import WorkerPool
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import mutation
@@ -31,6 +35,8 @@ declare i32 @tell(ptr, ...)
 declare ptr @"odd name"(i64, i64)
 declare void @llvm.lifetime.start.p0(i64, ptr)
 declare i32 @llvm.umin.i32(i32, i32)
+declare void @llvm.assume(i1)
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 declare i32 @personality(...)
 
 define i32 @f(ptr %0, i32 %1, double %2) personality ptr @personality {
@@ -79,6 +85,8 @@ define i32 @f(ptr %0, i32 %1, double %2) personality ptr @personality {
 }
 
 define void @"g h"() {
+  call void @llvm.assume(i1 true)
+  call void @llvm.prefetch.p0(ptr @g, i32 0, i32 3, i32 1)
   store i32 1, ptr @g, align 4
   ret void
 }
@@ -100,7 +108,7 @@ def test_instructions_know_function_block_and_line() -> None:
     assert all("\n".join(lines[item.line :]).startswith(item.text) for item in items)
     blocks = Counter((item.function, item.block) for item in items)
     assert blocks == {("f", 0): 7, ("f", 1): 11, ("f", 2): 1, ("f", 3): 1, ("f", 4): 2, ("f", 5): 1, ("f", 6): 2,
-                      ("g h", 0): 2}
+                      ("g h", 0): 4}
     assert [item.text.count("\n") for item in items if "switch" in item.text or "invoke" in item.text] == [3, 1]
 
 
@@ -108,15 +116,20 @@ def test_instructions_know_function_block_and_line() -> None:
     ("%7 = sub", Kind.CONSTANT, ["%7 = sub nsw i32 %6, 6", "%7 = sub nsw i32 %6, 4", "%7 = sub nsw i32 %6, -5"]),
     ("%7 = sub", Kind.ORDER, ["%7 = sub nsw i32 5, %6"]),
     ("%7 = sub", Kind.WIDTH, [
-        "%mutant.wide = sub nsw i32 %6, 5\n  %mutant.half = trunc i32 %mutant.wide to i16\n"
-        f"  %7 = {widen} i16 %mutant.half to i32"
-        for widen in ("zext", "sext")]),
+        f"%mutant.whole = sub nsw i32 %6, 5\n  %mutant.part = trunc i32 %mutant.whole to {narrow}\n"
+        f"  %7 = {widen} {narrow} %mutant.part to i32"
+        for narrow in ("i16", "i8") for widen in ("zext", "sext")]),
     ("%6 = load", Kind.WIDTH, [
-        "%mutant.wide = load i32, ptr %5, align 8, !range !0\n  %mutant.half = trunc i32 %mutant.wide to i16\n"
-        "  %6 = zext i16 %mutant.half to i32",
-        "%mutant.wide = load i32, ptr %5, align 8, !range !0\n  %mutant.half = trunc i32 %mutant.wide to i16\n"
-        "  %6 = sext i16 %mutant.half to i32",
-        "%mutant.half = load i16, ptr %5, align 8\n  %6 = zext i16 %mutant.half to i32"]),
+        f"%mutant.part = load {narrow}, ptr %5, align 8\n  %6 = {widen} {narrow} %mutant.part to i32"
+        for narrow in ("i16", "i8") for widen in ("zext", "sext")]),
+    ("store i32 1", Kind.WIDTH, [
+        f"%mutant.part = trunc i32 1 to {narrow}\n  store {narrow} %mutant.part, ptr @g, align 4"
+        for narrow in ("i16", "i8")]),
+    ("store volatile", Kind.WIDTH, []),
+    ("%14 = select", Kind.WIDTH, [
+        f"%mutant.whole = select i1 %13, i32 %10, i32 0\n  %mutant.part = trunc i32 %mutant.whole to {narrow}\n"
+        f"  %14 = {widen} {narrow} %mutant.part to i32"
+        for narrow in ("i16", "i8") for widen in ("zext", "sext")]),
     ("%15 = sext", Kind.WIDTH, ["%15 = zext i32 %14 to i64"]),
     ("%8 = icmp", Kind.PREDICATE, [f"%8 = icmp {name} i32 %7, %1" for name in ("sge", "sle", "ult")]),
     ("%8 = icmp", Kind.ORDER, ["%8 = icmp slt i32 %1, %7"]),
@@ -141,6 +154,8 @@ def test_instructions_know_function_block_and_line() -> None:
     ("%17 = call", Kind.ORDER, []),
     ("call void @llvm.lifetime", Kind.CALL, []),
     ("call void @llvm.lifetime", Kind.CONSTANT, []),
+    ("call void @llvm.assume", Kind.CALL, []),
+    ("call void @llvm.prefetch", Kind.CALL, []),
     ("%21 = phi", Kind.CONSTANT, ["%21 = phi i32 [ 2, %9 ], [ %7, %19 ]", "%21 = phi i32 [ 0, %9 ], [ %7, %19 ]",
                                   "%21 = phi i32 [ -1, %9 ], [ %7, %19 ]"]),
     ("%5 = getelementptr", Kind.INDEX, ["%5 = getelementptr inbounds %struct.pair, ptr %0, i64 0, i32 1"]),
@@ -170,6 +185,54 @@ def test_nested_types_and_fields() -> None:
                                    f"{at}, i32 1"]
     assert gep("inbounds %s, ptr %0, i64 %2, i32 2") == []
     assert gep("inbounds i8, ptr %0, i64 16") == ["inbounds i8, ptr %0, i64 17", "inbounds i8, ptr %0, i64 15"]
+
+
+WIDE = """\
+define i64 @f(ptr %0, i64 %1, ptr %2, i32 %3) {
+  %5 = load i64, ptr %0, align 8
+  %6 = xor i64 %5, %1
+  store i64 %6, ptr %0, align 8
+  %7 = call i64 @strlen(ptr %0)
+  %8 = load i64, ptr %2, align 8
+  %9 = icmp ugt i64 %8, %7
+  store i64 %7, ptr %2, align 8
+  %10 = ptrtoint ptr %0 to i64
+  %11 = ptrtoint ptr %2 to i64
+  %12 = sub i64 %11, %10
+  %13 = zext i32 %3 to i64
+  %14 = mul i64 %13, 24
+  %15 = call ptr @malloc(i64 noundef %14)
+  %16 = zext i32 %3 to i64
+  %17 = sext i32 %3 to i64
+  %18 = getelementptr i8, ptr %0, i64 %17
+  %19 = call i64 @other(i64 %6)
+  %20 = select i1 %9, i64 %8, i64 %7
+  br label %21
+
+21:
+  %22 = phi i64 [ %19, %4 ], [ %22, %21 ]
+  %23 = phi i64 [ %20, %4 ], [ %23, %21 ]
+  br label %21
+}
+"""
+
+
+def test_sizes_of_memory_keep_their_low_32_bits() -> None:
+    items = {item.text.split()[0] + item.text.split()[2]: item for item in mutators.instructions(WIDE)}
+    sizes = mutators.sizes_of(items.values())
+    assert sizes == {f"%{number}" for number in (7, 8, 10, 11, 12, 13, 14, 17, 20, 23)}
+
+    def narrowed(item: mutators.Instruction) -> set[str]:
+        mutants = mutators.mutants_of(item, {}, sizes)
+        return {part for mutant in mutants if mutant.kind is Kind.WIDTH
+                for part in re.findall(r"i\d+(?= %mutant.part)|[sz]ext i32(?= %3)", mutant.text)}
+
+    told = {name: narrowed(item) for name, item in items.items()}
+    assert told["%5load"] == told["store%6,"] == {"i8", "i16", "i32"}
+    assert told["%8load"] == told["store%7,"] == told["%12sub"] == told["%6xor"] == {"i8", "i16"}
+    assert told["%13zext"] == set()
+    assert told["%16zext"] == {"sext i32"}
+    assert told["%17sext"] == {"zext i32"}
 
 
 @pytest.mark.parametrize(("kind", "value", "expected"), [
@@ -256,9 +319,46 @@ def test_counters_are_those_of_the_blocks() -> None:
 
 def test_report_tells_executed_from_noticed() -> None:
     survey = mutation.Survey(8, mutation.Effort.quick(), random.Random(1), 0.0)
-    survey.kinds[Kind.STORE] = mutation.Tally(refused=1, mutants=10, same=2, executed=5, noticed=4)
+    survey.kinds[Kind.STORE] = mutation.Tally(refused=1, mutants=12, same=2, equal=2, executed=5, noticed=4)
     told = mutation.table(survey)
-    assert "| dropped store | 10 | 2 | 3 | 5 | 4 | 80.0 % |" in told
-    assert "| all | 10 | 2 | 3 | 5 | 4 | 80.0 % |" in told
-    assert "| constant | 0 | 0 | 0 | 0 | 0 |  |" in told
+    assert "| dropped store | 12 | 2 | 2 | 3 | 5 | 4 | 80.0 % |" in told
+    assert "| all | 12 | 2 | 2 | 3 | 5 | 4 | 80.0 % |" in told
+    assert "| constant | 0 | 0 | 0 | 0 | 0 | 0 |  |" in told
     assert json.dumps(survey.missed) == "[]"
+
+
+EQUAL = """\
+target triple = "x86_64-unknown-linux-gnu"
+define i64 @f(i32 %0, ptr %1) {{
+  %3 = icmp sgt i32 %0, -1
+  br i1 %3, label %4, label %9
+
+4:
+  %5 = load i8, ptr %1
+  %6 = zext i8 %5 to i32
+  %7 = icmp {predicate} i32 %6, %0
+  store i1 %7, ptr %1
+  %8 = {widen} i32 %0 to i64
+  ret i64 %8
+
+9:
+  %10 = {outside} i32 %0 to i64
+  ret i64 %10
+}}
+"""
+
+
+@pytest.mark.parametrize(("changed", "equal"), [
+    ({"widen": "sext"}, True), ({"predicate": "sgt"}, True),
+    ({"outside": "sext"}, False), ({"predicate": "uge"}, False),
+])
+def test_only_what_the_optimiser_makes_identical_is_equal(changed: dict[str, str], equal: bool, tmp_path: Path) -> None:
+    plain = {"predicate": "ugt", "widen": "zext", "outside": "zext"}
+    path, mutated = tmp_path / "plain.ll", tmp_path / "mutated.ll"
+    path.write_text(EQUAL.format(**plain))
+    mutated.write_text(EQUAL.format(**{**plain, **changed}))
+    lowering = Lowering("x86_64-unknown-linux-gnu")
+    with WorkerPool(1, Limits(60.0)) as pool:
+        made, other = (mutation.lower(pool, item, lowering, verify=True) for item in (path, mutated))
+        assert made is not None and other is not None and made.object_hash != other.object_hash
+        assert mutation.Original(pool, path, lowering, made.object_hash).is_equal(mutated) is equal

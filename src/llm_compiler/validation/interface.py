@@ -87,12 +87,16 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How code is called; `convention` is LLVM's number, 0 for C's."""
+    """How code is called; `convention` is LLVM's number, 0 for C's.
+
+    variable: arguments after the named ones of a declared function, as far as all calls agree on their types.
+    """
 
     result: Parameter | None
     parameters: tuple[Parameter, ...]
     variadic: bool
     convention: int
+    variable: tuple[Parameter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,8 +371,11 @@ class _Layouts:
             node = pointees.node(value) if parameter.kind == TypeKind.POINTER else None
             size = pointees.stack_sizes.get((function, index), 0)
             parameters.append(self._parameter(parameter, attributes, node, size))
+        variable = tuple(
+            self._parameter(argument, {}, None, pointees.stack_sizes.get((function, len(parameters) + index), 0))
+            for index, argument in enumerate(pointees.variable_arguments.get(function, ())))
         return Signature(self._result(type_, walk.result_attributes(function), pointees.result(function)),
-                         tuple(parameters), type_.variadic, walk.convention(function))
+                         tuple(parameters), type_.variadic, walk.convention(function), variable)
 
     def _signature(self, callee: Callee) -> Signature:
         walk, type_ = self.walk, callee.type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -64,6 +65,7 @@ class Pointees:
         self.classes = Classes()
         self.bodies: dict[int, Body] = {}
         self.stack_sizes: dict[tuple[int, int], int] = {}
+        self.variable_arguments: dict[int, list[Type]] = {}
         self.first_calls: dict[int, int] = {}
         self._values: dict[int, int | None] = {}
         self._results: dict[int, int] = {}
@@ -354,6 +356,8 @@ class Pointees:
         parameters = self._parameters[target]
         if declared:
             self.first_calls.setdefault(target, value)
+            if walk.type_of_function(target).variadic:
+                self._note_variable(target, value, len(parameters))
         for index in range(min(walk.argument_count(value), len(parameters))):
             argument = walk.operand(value, index)
             if walk.type_of(argument).kind == TypeKind.POINTER:
@@ -392,6 +396,18 @@ class Pointees:
         """Note that bytes of any type are moved through a pointer: so many of them, or None when it varies."""
         if value not in self._allocas:
             self.classes.copied(self.node(value), length)
+
+    def _note_variable(self, function: int, call: int, named: int) -> None:
+        """Keep the types of the arguments after the named ones, as far as all calls agree."""
+        walk = self.walk
+        values = [walk.operand(call, index) for index in range(named, walk.argument_count(call))]
+        types = [walk.type_of(value) for value in values]
+        known = self.variable_arguments.get(function, types)
+        pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(known, types, strict=False))
+        self.variable_arguments[function] = [one for one, _ in pairs]
+        for index, value in enumerate(values):
+            if types[index].kind == TypeKind.POINTER:
+                self._note_stack(function, named + index, value)
 
     def _note_stack(self, function: int, index: int, argument: int) -> None:
         size = self._room(argument)

@@ -7,6 +7,7 @@ the structures are those at its head.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -118,7 +119,8 @@ class Driver:
 
         stubs = []
         for stub in self.stubs:
-            first, count, result = take(stub.signature.parameters, stub.signature.result)
+            signature = stub.signature
+            first, count, result = take((*signature.parameters, *_variable(signature)), signature.result)
             flags = (_NORETURN if stub.noreturn else 0) | (_PURE if stub.pure else 0)
             stubs.append(struct.pack("<QIIIi", name_hash(stub.name), flags, first, count, result))
         entries: list[bytes] = []
@@ -188,7 +190,8 @@ def frame_offsets(parameters: Sequence[Parameter]) -> tuple[list[int], int]:
 
 def make_driver(interface: Interface) -> Driver:
     """The driver of a module."""
-    lines = [f'target triple = "{interface.triple}"', "declare void @llmc_stub(i32, ptr, ptr)"]
+    lines = [f'target triple = "{interface.triple}"', "declare void @llmc_stub(i32, ptr, ptr)",
+             "declare void @llvm.va_start(ptr)"]
     refused: dict[str, str] = {}
     entries: list[Entry] = []
     drivers: dict[str, str] = {}
@@ -267,6 +270,11 @@ def _with_variadic(signature: Signature) -> Signature:
     return Signature(signature.result, (*signature.parameters, *[extra] * _VARIADIC_EXTRA), True, signature.convention)
 
 
+def _variable(signature: Signature) -> tuple[Parameter, ...]:
+    """The variable arguments that a stub can read: those that are passed in one piece."""
+    return tuple(itertools.takewhile(lambda item: item.type in ("i32", "i64", "ptr", "double"), signature.variable))
+
+
 def _quote(name: str) -> str:
     escaped = "".join(chr(byte) if 32 < byte < 127 and byte not in (0x22, 0x5C) else f"\\{byte:02X}"
                       for byte in name.encode("utf-8", "surrogateescape"))
@@ -302,15 +310,19 @@ def _caller(signature: Signature) -> str:
 
 
 def _stub(symbol: str, index: int, signature: Signature) -> str:
-    parameters = signature.parameters
-    offsets, size = frame_offsets(parameters)
+    parameters, variable = signature.parameters, _variable(signature)
+    offsets, size = frame_offsets((*parameters, *variable))
     abi, kind = _result(signature)
     named = [f"{item.type} {item.abi} %a{number}".replace("  ", " ") for number, item in enumerate(parameters)]
     if signature.variadic:
         named.append("...")
     lines = [f"define hidden {abi}{kind} @{_quote(symbol)}({', '.join(named)}) {{",
              f"  %f = alloca [{max(size, 16)} x i8], align 16", "  %r = alloca [256 x i8], align 16"]
-    for number, (item, at) in enumerate(zip(parameters, offsets, strict=True)):
+    if variable:
+        lines += ["  %list = alloca [24 x i8], align 16", "  call void @llvm.va_start(ptr %list)"]
+        lines += [f"  %a{number} = va_arg ptr %list, {item.type}"
+                  for number, item in enumerate(variable, start=len(parameters))]
+    for number, (item, at) in enumerate(zip((*parameters, *variable), offsets, strict=True)):
         lines.append(f"  %p{number} = getelementptr i8, ptr %f, i64 {at}")
         lines.append(f"  store {item.type} %a{number}, ptr %p{number}, align 16")
     lines.append(f"  call void @llmc_stub(i32 {index}, ptr %f, ptr %r)")
