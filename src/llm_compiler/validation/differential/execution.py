@@ -20,7 +20,7 @@ from llm_compiler.errors import InputError
 from llm_compiler.validation.differential.describe import describe
 from llm_compiler.validation.differential.driver import Driver, Entry, name_hash
 from llm_compiler.validation.differential.image import Image
-from llm_compiler.validation.differential.program import Program, ProgramError, Run, RunStatus
+from llm_compiler.validation.differential.program import Linking, Program, ProgramError, Run, RunStatus
 from llm_compiler.validation.differential.verdict import Counterexample, FunctionStatus, FunctionVerdict, Verification
 
 _FILLS = (0xA5, 0x5A, 0x3C, 0xC3)  # what uninitialised memory holds: bytes that programs seldom write
@@ -123,9 +123,8 @@ class Differential:
         self._digests = self._reference_image.functions()
         self._programs: list[Program] = []
         try:
-            self._checked = self._program(checked)
-            self._plain = self._program(unoptimised)
-            self._reference = self._program(reference)
+            linking = [self._link(object_) for object_ in (checked, unoptimised, reference)]
+            self._checked, self._plain, self._reference = map(self._program, linking)
         except ProgramError:
             self.close()
             raise
@@ -142,11 +141,14 @@ class Differential:
             and (not entry.function.local or (entry.function.address_taken and entry.function.name in taken))
         }
 
-    def _program(self, object_: bytes) -> Program:
+    def _link(self, object_: bytes) -> Linking:
         self._count += 1
         path = self._folder / f"version-{self._count}.o"
         path.write_bytes(object_)
-        program = Program(path, self._driver, (self._driver_object, *self._spare), path.with_suffix(""), self._exports)
+        return Linking(path, (self._driver_object, *self._spare), path.with_suffix(""))
+
+    def _program(self, linking: Linking) -> Program:
+        program = Program(linking, self._driver, self._exports)
         self._programs.append(program)
         return program
 
@@ -299,7 +301,7 @@ class Differential:
         if not changed:
             return self._verification({}, changed, digests, "", started)
         try:
-            program = self._program(candidate)
+            program = self._program(self._link(candidate))
         except ProgramError as error:
             return Verification(note=f"not executed: {error}", seconds=time.monotonic() - started)
         try:
@@ -428,7 +430,7 @@ class Differential:
 
     def reached(self, instrumented: bytes) -> dict[str, set[int]]:
         """Blocks of an instrumented object that counted inputs reach: by function, in the order of its counters."""
-        program = self._program(instrumented)
+        program = self._program(self._link(instrumented))
         found: set[int] = set()
         for index, explored in self._explored.items():
             if explored.inputs:
@@ -446,7 +448,7 @@ class Differential:
         """One input on -Oz and on the candidate: the call in words, and the difference (empty when none)."""
         for index, entry in self._callable.items():
             if entry.function.name == name:
-                program = self._program(candidate)
+                program = self._program(self._link(candidate))
                 (expected,) = self._reference.run(index, [tuple(seeds)], verbose=True, limit=2.0)
                 (told,) = program.run(index, [tuple(seeds)], verbose=True, limit=2.0)
                 call, difference = describe(self._driver, entry, expected, told)

