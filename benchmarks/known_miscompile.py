@@ -2,7 +2,7 @@
 
     python benchmarks/known_miscompile.py
 
-FACTS: `attributor-cgscc` between other passes cuts a JPEG inverse DCT from some 1,500 bytes to 134, and PassListEval over
+`attributor-cgscc` between other passes cuts a JPEG inverse DCT from some 1,500 bytes to 134, and PassListEval over
 HumanEval-X passes that list. Here every DCT of Debian's libjpeg-turbo is put under the list, and its functions run
 beside clang's.
 """

@@ -13,9 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llm_compiler.errors import InputError
-from llm_compiler.llvm.objectfile import ObjectSize, measure, read_sections
+from llm_compiler.llvm.job import Job, Limits
+from llm_compiler.llvm.objectfile import ObjectSize, measure, read_sections, with_init_arrays
+from llm_compiler.llvm.worker import WorkerPool
 from sources import PROGRAMS
-from support import clang, write_source
+from support import candidate, clang, inspected, link, measured, output_of, unoptimised, write_source
 
 # What llvm-size -A lists but the loader does not take: ELF sections without SHF_ALLOC.
 _NOT_LOADED = re.compile(r"\.(comment|note\.GNU-stack|llvm_addrsig|debug.*|rela?\..*|symtab|strtab|shstrtab|group)$")
@@ -175,3 +177,26 @@ def test_random_bytes(data: bytes, start: bytes) -> None:
 )
 def test_random_headers(offset: int, entry_size: int, count: int, names: int, body: bytes) -> None:
     _measured_or_refused(_header(offset=offset, entry_size=entry_size, count=count, names=names) + body)
+
+
+def test_initialisers_run_in_the_order_of_clang(tmp_path: Path) -> None:
+    text = "#include <stdio.h>\n" + "".join(
+        f'__attribute__(({kind})) static void f{letter}(void) {{ puts("{letter}"); }}\n'
+        for letter, kind in (("a", "constructor"), ("b", "constructor"), ("c", "constructor(300)"), ("d", "destructor"),
+                             ("e", "destructor"), ("f", "constructor(200)"))) + "int main(void) { return 0; }\n"
+    bitcode = unoptimised(tmp_path, "unit.c", text)
+    with WorkerPool(1, Limits(60.0)) as pool:
+        job = Job(bitcode, candidate("default<Oz>"), inspected(pool, bitcode), keep_object=True)
+        data = measured(pool, job).object
+    assert data is not None
+    assert with_init_arrays(data) == data
+    (tmp_path / "unit.o").write_bytes(data)
+    assert output_of(link([tmp_path / "unit.o"], tmp_path / "unit")) == "f\nc\na\nb\ne\nd\n"
+    clang("unit.c").run(["-Oz", "-c", str(tmp_path / "unit.c"), "-o", str(tmp_path / "clang.o")])
+    clangs = (tmp_path / "clang.o").read_bytes()
+    assert measure(data).total == measure(clangs).total
+    assert sorted(measure(data).sections) == sorted(measure(clangs).sections)
+
+
+def test_objects_without_initialisers_are_left_alone() -> None:
+    assert with_init_arrays(b"") == b"" and with_init_arrays(b"\x7fELF\x01\x01 not wide") == b"\x7fELF\x01\x01 not wide"

@@ -16,7 +16,7 @@ from llm_compiler.errors import InputError, PipelineError
 from llm_compiler.llvm import library
 from llm_compiler.llvm.job import Inspection, Job, Measurement, segments
 from llm_compiler.llvm.module import Context, digest
-from llm_compiler.llvm.objectfile import ObjectSize, measure
+from llm_compiler.llvm.objectfile import ObjectSize, measure, with_init_arrays
 from llm_compiler.llvm.target import Lowering, Profile, TargetMachine, lowering_of
 
 _PR_SET_PDEATHSIG = 1
@@ -84,7 +84,8 @@ class Evaluator:
             machine = TargetMachine(self.lib, job.lowering)
             try:
                 with Context(self.lib) as context:
-                    return context.parse(bitcode).emit(machine.handle, assembly=job.assembly)
+                    data = context.parse(bitcode).emit(machine.handle, assembly=job.assembly)
+                    return data if job.assembly else with_init_arrays(data)
             finally:
                 machine.close()
         with tempfile.TemporaryDirectory(prefix="lower-", dir=job.input.parent) as folder:

@@ -6,13 +6,15 @@ Layout: System V ABI, "Sections"; both classes and byte orders.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
 from llm_compiler.errors import InputError
 
 _SHF_WRITE, _SHF_ALLOC, _SHF_EXECINSTR = 1, 2, 4
-_SHT_NOBITS = 8
+_SHT_RELA, _SHT_NOBITS = 4, 8
+_OLD_INITIALISERS = re.compile(r"\.(ctors|dtors)(?:\.(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +94,49 @@ def measure(data: bytes) -> ObjectSize:
             if section.name.startswith((".text", ".data")) and not section.name.startswith(".data.rel.ro"):
                 text_data += section.size
     return ObjectSize(total, text_data, tuple(loaded))
+
+
+def with_init_arrays(data: bytes) -> bytes:
+    """An object whose initialisers stand in .init_array and .fini_array, as clang has them.
+
+    LLVM's C API lowers them to .ctors and .dtors (65535 less the priority, last one first), which today's linkers and
+    C libraries leave out. ELF-64 little endian; another file comes back as it is.
+    """
+    if data[:6] != b"\x7fELF\x02\x01":
+        return data
+    header = struct.Struct("<IIQQQQIIQQ")
+    (table,) = struct.unpack_from("<Q", data, 40)
+    count, names_index = struct.unpack_from("<HH", data, 60)
+    sections = [list(header.unpack_from(data, table + index * header.size)) for index in range(count)]
+    start, size = sections[names_index][4:6]
+    names = data[start : start + size]
+    changed = bytearray(data)
+    added = b""
+
+    def rename(section: list[int], name: str) -> None:
+        nonlocal added
+        section[0] = len(names) + len(added)
+        added += name.encode() + b"\0"
+
+    for index, section in enumerate(sections):
+        old = names[section[0] : names.find(b"\0", section[0])].decode(errors="replace")
+        match = _OLD_INITIALISERS.fullmatch(old)
+        if match is None:
+            continue
+        kind, name = (14, ".init_array") if match[1] == "ctors" else (15, ".fini_array")
+        name += f".{65535 - int(match[2])}" if match[2] else ""
+        section[1] = kind
+        rename(section, name)
+        for other in sections:
+            if other[1] == _SHT_RELA and other[7] == index:
+                rename(other, f".rela{name}")
+                for at in range(other[4], other[4] + other[5], 24):
+                    (offset,) = struct.unpack_from("<Q", data, at)
+                    struct.pack_into("<Q", changed, at, section[5] - 8 - offset)
+    if not added:
+        return data
+    sections[names_index][4:6] = len(changed), len(names) + len(added)
+    changed += names + added
+    for index, section in enumerate(sections):
+        header.pack_into(changed, table + index * header.size, *section)
+    return bytes(changed)

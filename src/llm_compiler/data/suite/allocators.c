@@ -108,8 +108,7 @@ NOINLINE static void heap_give(void *memory) {
 
 int main(void) {
     struct { int at, n, buddy, order; uint8_t *memory; uint8_t fill; } live[12];
-    memset(live, 0, sizeof live);
-    order_of[0] = ORDERS;
+    memset(live, 0, sizeof live), order_of[0] = ORDERS;
     free_list = (Block *)(void *)heap;
     *free_list = (Block){NULL, sizeof heap};
     for (int round = 0; round < 1500; round++) {

@@ -28,18 +28,9 @@ static Node nodes[256];
 static char strings[2048], out[2048];
 static int node_count, string_at, out_at;
 
-static Node *make(Kind kind) {
-    Node *n = &nodes[node_count++];
-    memset(n, 0, sizeof *n);
-    n->kind = kind;
-    return n;
-}
-
 static Node *leaf(Kind kind, double number, const char *text) {
-    if (!text) return NULL;
-    Node *n = make(kind);
-    n->number = number, n->text = text;
-    return n;
+    if (text) nodes[node_count] = (Node){kind, number, NULL, text, NULL, NULL};
+    return text ? &nodes[node_count++] : NULL;
 }
 
 static Node *wrong(Parser *p) {
@@ -56,12 +47,8 @@ NOINLINE static const char *string(Parser *p) {
     for (; *p->at != '"'; p->at++) {
         char c = *p->at;
         if ((unsigned char)c < 32) return wrong(p), NULL;
-        if (c == '\\') {
-            static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
-            const char *e = *++p->at ? strchr(from, *p->at) : NULL;
-            if (!e) return wrong(p), NULL;
-            c = into[e - from];
-        }
+        if (c == '\\' && *++p->at != '"' && *p->at != 'n') return wrong(p), NULL;
+        if (c == '\\') c = *p->at == 'n' ? '\n' : '"';
         *to++ = c;
     }
     p->at++;
@@ -73,18 +60,17 @@ NOINLINE static const char *string(Parser *p) {
 static Node *value(Parser *p);
 
 static Node *list(Parser *p, Kind kind, char close) {
-    Node *n = make(kind), **tail = &n->first;
+    Node *n = leaf(kind, 0, ""), **tail = &n->first;
     if (++p->depth > 20) return wrong(p);
-    if (!accept(p, close))
-        do {
-            const char *key = NULL;
-            if (kind == OBJECT && (!(key = string(p)) || !accept(p, ':'))) return wrong(p);
-            if (!(*tail = value(p))) return NULL;
-            (*tail)->key = key;
-            tail = &(*tail)->next;
-        } while (accept(p, ',') || (accept(p, close) ? 0 : (wrong(p), 0)));
+    for (int done = accept(p, close); !done; done = !accept(p, ',')) {
+        const char *key = NULL;
+        if (kind == OBJECT && (!(key = string(p)) || !accept(p, ':'))) return wrong(p);
+        if (!(*tail = value(p))) return NULL;
+        (*tail)->key = key;
+        tail = &(*tail)->next;
+    }
     p->depth--;
-    return p->error ? NULL : n;
+    return !n->first || accept(p, close) ? n : wrong(p);
 }
 
 static Node *value(Parser *p) {

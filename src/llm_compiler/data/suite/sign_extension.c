@@ -123,7 +123,7 @@ int main(void) {
         enum Level l = i % 3 == 0 ? LOW : i % 3 == 1 ? NONE : i & 1 ? FULL : 17;
         CHECK(level_name(l)[0] == (i % 3 == 0 ? 'l' : i % 3 == 1 ? 'n' : i & 1 ? 'f' : 'o'));
         double d = i % 4 ? 0x1p-1060 * i : -0.0;
-        CHECK(truths(d, i & 1 ? &d : NULL, v << 33, (Colour)(i % 8)) ==
+        CHECK(truths(d, i & 1 ? &d : NULL, (int64_t)((uint64_t)v << 33), (Colour)(i % 8)) ==
               (i % 4 > 0) + 2 * (i & 1) + 4 * ((v & 0x7fffffff) != 0) + 8 * (i >> 1 & 1));
         int8_t list[20];
         int sum = 0, n = i % 20;

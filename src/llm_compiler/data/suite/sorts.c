@@ -57,13 +57,8 @@ static void quick_hoare(Key *v, int n) {
             while (v[j] > pivot) j--;
             if (i <= j) swap(&v[i++], &v[j--]);
         }
-        if (j + 1 < n - i) {
-            quick_hoare(v, j + 1);
-            v += i, n -= i;
-        } else {
-            quick_hoare(v + i, n - i);
-            n = j + 1;
-        }
+        quick_hoare(v + i, n - i);
+        n = j + 1;
     }
     insertion(v, n);
 }

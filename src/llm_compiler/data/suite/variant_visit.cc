@@ -141,7 +141,8 @@ int main() {
         const int64_t weights[] = {'a', n * 2, n, n * n};
         for (int i = 0; i < 16; i++) {
             Value copy = values[i % 4];
-            copy = values[i / 4], copy = copy;
+            const Value &same = copy = values[i / 4];
+            copy = same;
             CHECK(copy.tag() == i / 4 && weigh(copy) == weights[i / 4]);
         }
         CHECK(alive == 1 && weigh(values[1]) == 2 * n);

@@ -9,6 +9,7 @@ from llm_compiler.validation.differential.program import Event, Run, RunStatus
 from llm_compiler.validation.interface import Kind, Parameter
 
 _ARGUMENT, _CALL, _CALL_ARGUMENT, _RESULT, _MEMORY, _GLOBAL, _OUTPUT = range(1, 8)
+_ORIGIN = 0x10000  # where an object begins in its region (runtime.c)
 _ARENA = range(0x100000000000, 0x200000000000)
 
 
@@ -99,5 +100,6 @@ def _first_store(expected: Run, told: Run) -> str:
             what = "a global" if key[0] == _GLOBAL else "memory behind a pointer"
             one = f"{ours[key]:#x}" if key in ours else "nothing"
             other = f"{theirs[key]:#x}" if key in theirs else "nothing"
-            return f"at offset {key[2]} of {what} -Oz leaves {one}, the candidate {other}"
+            offset = key[2] if key[0] == _GLOBAL else key[2] - _ORIGIN
+            return f"at offset {offset} of {what} -Oz leaves {one}, the candidate {other}"
     return "memory differs"

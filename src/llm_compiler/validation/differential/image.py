@@ -98,14 +98,11 @@ class Image:
         return ranges
 
     def constructors(self) -> list[int]:
-        """Addresses in .init_array and .ctors of a linked program, in the order of running."""
+        """Addresses in .init_array of a linked program, in the order of running."""
         found: list[int] = []
         for section in self.sections:
-            words = [word for (word,) in struct.iter_unpack("<Q", section.data[: len(section.data) // 8 * 8])]
             if section.name == ".init_array":
-                found += words
-            elif section.name == ".ctors":
-                found += reversed(words)
+                found += [word for (word,) in struct.iter_unpack("<Q", section.data[: len(section.data) // 8 * 8])]
         return [word for word in found if word not in (0, 0xFFFFFFFFFFFFFFFF)]
 
     @cached_property
