@@ -19,7 +19,8 @@ class Kind(StrEnum):
     """What was changed.
 
     constant: an operand that is a number becomes one more, one less or its negative (a real: also twice itself).
-    predicate: a comparison becomes its opposite, takes or leaves out equality, or takes the other sign.
+    predicate: a comparison becomes its opposite, takes or leaves out equality, or takes the other sign (not for sizes
+    of memory: it would take 2^63 bytes to tell).
     operand order: operands of what does not commute change places, as do neighbouring arguments of one type.
     dropped store: nothing is stored.
     swapped branch: the two targets, or neighbouring targets of a switch, change places.
@@ -187,6 +188,7 @@ _PREDICATES = {
 }
 _COMPUTES = _BINARY - {"xor"} | {"select", "phi", "icmp", "freeze"}
 _MEASURES = re.compile(r"@(?:llvm\.)?(?:mem|str|wcs|wmem|bcmp|bcopy|bzero|read|write|fread|fwrite|_Zn[aw]m|\w*alloc)")
+_OTHER_SIGN = {f"{one}{rest}": f"{other}{rest}" for one, other in ("su", "us") for rest in ("lt", "le", "gt", "ge")}
 # Calls that mean nothing to what is computed, or that the verifier wants in pairs.
 _HINTS = ("@llvm.lifetime", "@llvm.assume", "@llvm.experimental", "@llvm.dbg", "@llvm.prefetch", "@llvm.va_",
           "@llvm.stack", "@llvm.invariant", "@llvm.donothing", "@llvm.sideeffect", "@llvm.pseudoprobe")
@@ -284,8 +286,10 @@ def predicate(parts: Parts) -> Iterator[str]:
     for at, word in enumerate(words[:8]):  # flags stand first
         others = _PREDICATES.get(parts.opcode, {}).get(word)
         if others:
+            wide = parts.opcode == "icmp" and bool(parts.sizes & set(re.findall(rf"%{_NAME}", parts.rest)))
             for other in others:
-                yield parts.with_rest(" ".join([*words[:at], other, *words[at + 1 :]]))
+                if not (wide and other == _OTHER_SIGN.get(word)):
+                    yield parts.with_rest(" ".join([*words[:at], other, *words[at + 1 :]]))
             return
 
 

@@ -432,6 +432,60 @@ def test_opt_survives_a_crash_of_llvm(source: Path) -> None:
     assert line.startswith("llmc opt --passes=") and (folder / "input.bc").stat().st_size
 
 
+# --- verify ---
+
+SWITCH = """
+extern int outside(int);
+int f(unsigned char c, int x) {
+  switch (c) { case 3: return x ^ 1; case 77: return outside(x / 3); case 78: return ~x; }
+  return outside(x);
+}
+int g(int x) { return x * 3; }
+"""
+
+
+def test_verify_agrees_and_says_so_function_by_function(llmc: Llmc, source: Path) -> None:
+    source.write_text(SWITCH)
+    done = llmc("verify", source, "--passes=default<O3>", "--json")
+    assert done.code == 0
+    (record,) = done.records
+    states = {item["function"]: item for item in record["functions"]}
+    assert states["f"]["status"] in ("agreed", "unchanged") and states["g"]["status"] in ("agreed", "unchanged")
+    assert "changed" in record["summary"]
+    plain = llmc("verify", source, "--passes=", "--effort=quick")
+    assert plain.code == 0 and "agrees on" in plain.out and "blocks reached" in plain.out
+
+
+def test_verify_finds_a_difference_and_replays_it(llmc: Llmc, source: Path, clang: str) -> None:
+    source.write_text(SWITCH)
+    Path("other.c").write_text(SWITCH.replace("x / 3", "x / 5"))
+    subprocess.run([clang, "-Oz", "-c", "other.c", "-o", "other.o"], check=True)
+    done = llmc("verify", source, "--object=other.o")
+    assert done.code == 1 and "DIFFERS: f(" in done.out
+    words = re.search(r"replay with (--function f --input [0-9a-f:]+)", done.out)
+    assert words is not None
+    again = llmc("verify", source, "--object=other.o", *words[1].split())
+    assert again.code == 1 and "outside" in again.out
+    assert llmc("verify", source, "--passes=default<Oz>", *words[1].split()).code == 0
+
+
+@pytest.mark.parametrize("words, said", [
+    ([], "either --passes or --object"),
+    (["--passes=sroa", "--object=a.o"], "either --passes or --object"),
+    (["--passes=sroa", "--function=f"], "both --function and --input"),
+    (["--passes=sroa", "--function=f", "--input=zz"], "not one that llmc printed"),
+    (["--passes=sroa", "--function=nothing", "--input=12345678901"], "nothing cannot be called alone"),
+    (["--passes=sroa", "--effort=off"], "--effort is quick or full"),
+    (["--passes=sroa", "--effort=much"], "use off, quick or full"),
+    (["--object=missing.o"], "missing.o cannot be read"),
+    (["--object=a.c"], "not a 64-bit little-endian ELF file"),
+    (["--passes=no-such-pass"], "has no pass"),
+])
+def test_verify_refuses(llmc: Llmc, source: Path, words: list[str], said: str) -> None:
+    done = llmc("verify", source, *words)
+    assert done.code == 2 and said in sentence(done)
+
+
 # --- size, passes, doctor ---
 
 

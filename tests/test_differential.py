@@ -77,7 +77,12 @@ RIGHT = {
     "wide": "__int128 f(__int128 a, long b) { return a * b + (a >> 3); }",
     "variadic": "int f(int n, ...) { va_list l; va_start(l, n); int s = va_arg(l, int); va_end(l); return s ^ n; }",
     "log": "extern void note(const char *, ...); "
-        "void f(int a, double d) { note(\"a\", a / 3, d); note(\"b\", a, d * 2); }",
+        "void f(int a, double d) { note(\"%d %f\", a / 3, d); note(\"%d\", a); "
+        "if (d > 1) note(\"%d %f %s\", a, d * 2, \"x\"); }",
+    "device": "struct uart { unsigned status, data; }; void f(volatile struct uart *u, const char *s, int n) { "
+        "for (int i = 0; i < (n & 7); i++) { while (u->status == 77 && i < 3) i++; u->data = s[i]; u->status |= 4; } }",
+    "register": "volatile int reg; static volatile int own; "
+        "int f(int a) { own = a; reg = a; reg = 3; return reg + reg + own; }",
     "static": "static int g(int *p, int k) { return p[k & 7] / 3; } int f(int *p, int a, int b) { return g(p, a) * "
         "31 + g(p, b); }",
     "global": "int table[16]; static int hits; int f(unsigned i) { hits += i; table[i % 16] += hits; return "
@@ -116,6 +121,10 @@ WRONG = {
     "indirect": ("callback", "o->apply(o->bias, 3)", "o->apply(o->bias, 4)"),
     "escaped": ("out", "{a, 2, 3, 4}", "{a, 2, 9, 4}"),
     "wide": ("wide", "a >> 3", "a >> 4"),
+    "volatile store": ("device", "u->data = s[i];", "if (i) u->data = s[i];"),
+    "volatile order": ("device", "u->data = s[i]; u->status |= 4;", "u->status |= 4; u->data = s[i];"),
+    "volatile load": ("register", "reg + reg", "2 * reg"),
+    "dropped volatile store": ("register", "reg = a; reg = 3;", "reg = 3;"),
     "variable argument": ("log", "d * 2", "d * 3"),
     "local": ("static", "p[k & 7] / 3", "p[k & 7] / 4"),
     "hidden state": ("global", "hits += i", "hits = i + 1"),

@@ -233,6 +233,9 @@ def test_sizes_of_memory_keep_their_low_32_bits() -> None:
     assert told["%13zext"] == set()
     assert told["%16zext"] == {"sext i32"}
     assert told["%17sext"] == {"zext i32"}
+    compared = [mutant.text.split()[3] for mutant in mutators.mutants_of(items["%9icmp"], {}, sizes)
+                if mutant.kind is Kind.PREDICATE]
+    assert compared == ["ule", "uge"]
 
 
 @pytest.mark.parametrize(("kind", "value", "expected"), [

@@ -89,7 +89,8 @@ class Parameter:
 class Signature:
     """How code is called; `convention` is LLVM's number, 0 for C's.
 
-    variable: arguments after the named ones of a declared function, as far as all calls agree on their types.
+    variable: arguments after the named ones of a declared function, as far as calls agree on their types; common: how
+    many of them every call has.
     """
 
     result: Parameter | None
@@ -97,6 +98,7 @@ class Signature:
     variadic: bool
     convention: int
     variable: tuple[Parameter, ...] = ()
+    common: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,11 +373,12 @@ class _Layouts:
             node = pointees.node(value) if parameter.kind == TypeKind.POINTER else None
             size = pointees.stack_sizes.get((function, index), 0)
             parameters.append(self._parameter(parameter, attributes, node, size))
+        types, common = pointees.variable_arguments.get(function, ([], 0))
         variable = tuple(
             self._parameter(argument, {}, None, pointees.stack_sizes.get((function, len(parameters) + index), 0))
-            for index, argument in enumerate(pointees.variable_arguments.get(function, ())))
+            for index, argument in enumerate(types))
         return Signature(self._result(type_, walk.result_attributes(function), pointees.result(function)),
-                         tuple(parameters), type_.variadic, walk.convention(function), variable)
+                         tuple(parameters), type_.variadic, walk.convention(function), variable, common)
 
     def _signature(self, callee: Callee) -> Signature:
         walk, type_ = self.walk, callee.type

@@ -65,7 +65,7 @@ class Pointees:
         self.classes = Classes()
         self.bodies: dict[int, Body] = {}
         self.stack_sizes: dict[tuple[int, int], int] = {}
-        self.variable_arguments: dict[int, list[Type]] = {}
+        self.variable_arguments: dict[int, tuple[list[Type], int]] = {}
         self.first_calls: dict[int, int] = {}
         self._values: dict[int, int | None] = {}
         self._results: dict[int, int] = {}
@@ -398,13 +398,16 @@ class Pointees:
             self.classes.copied(self.node(value), length)
 
     def _note_variable(self, function: int, call: int, named: int) -> None:
-        """Keep the types of the arguments after the named ones, as far as all calls agree."""
+        """Keep the types of the arguments after the named ones, as far as calls agree, and how many all calls have."""
         walk = self.walk
         values = [walk.operand(call, index) for index in range(named, walk.argument_count(call))]
         types = [walk.type_of(value) for value in values]
-        known = self.variable_arguments.get(function, types)
-        pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(known, types, strict=False))
-        self.variable_arguments[function] = [one for one, _ in pairs]
+        known, common = self.variable_arguments.get(function, (types, len(types)))
+        agreed = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(known, types, strict=False))))
+        if agreed == min(len(known), len(types)):  # one has more
+            self.variable_arguments[function] = max(known, types, key=len), min(common, agreed)
+        else:
+            self.variable_arguments[function] = known[:agreed], min(common, agreed)
         for index, value in enumerate(values):
             if types[index].kind == TypeKind.POINTER:
                 self._note_stack(function, named + index, value)

@@ -59,6 +59,7 @@ _CONSTANTS = 128
 _MAGIC = 0x4C4C4D43
 _WRITABLE, _NOALIAS, _NONNULL, _RETURNED, _BYVAL, _SRET = 1, 2, 4, 8, 16, 32
 _NORETURN, _PURE = 1, 2
+_TEXT, _VOLATILE = 1, 2
 
 
 def name_hash(name: str) -> int:
@@ -122,7 +123,8 @@ class Driver:
             signature = stub.signature
             first, count, result = take((*signature.parameters, *_variable(signature)), signature.result)
             flags = (_NORETURN if stub.noreturn else 0) | (_PURE if stub.pure else 0)
-            stubs.append(struct.pack("<QIIIi", name_hash(stub.name), flags, first, count, result))
+            stubs.append(struct.pack("<QIIIiII", name_hash(stub.name), flags, first, count, result,
+                                     len(signature.parameters), signature.common))
         entries: list[bytes] = []
         constants: list[int] = []
         for entry in self.entries:
@@ -145,10 +147,12 @@ class Driver:
             [struct.pack("<QQQq", address, size, name, -1) for address, size, name in exports],
             [struct.pack("<Q", address) for address in thunks], [struct.pack("<Q", where) for where in constructors],
             [struct.pack("<QQ", *span) for span in writable],
+            [struct.pack("<QQQq", *addresses[item.name], name_hash(item.name), -1) for item in interface.globals
+             if item.volatile and not item.constant and item.name in addresses],
         ]
         counts = [len(part) for part in parts]
         counts[6] = len(strings)
-        blob = bytearray(struct.pack("<14I", _MAGIC, *counts))
+        blob = bytearray(struct.pack("<16I", _MAGIC, *counts, 0))
         for part in parts:
             for packed in part:
                 blob += packed
@@ -162,7 +166,7 @@ class Driver:
             text = len(layout.slots) == 1 and layout.size == 1 and layout.slots[0].kind is Kind.INT
             packed.append(struct.pack("<IIIiII", layout.size, len(slots), len(layout.slots),
                                       layout.function * _VARIANTS if layout.function >= 0 else -1, _VARIANTS,
-                                      int(text)))
+                                      _TEXT * text | _VOLATILE * layout.volatile))
             slots += [_slot(slot) for slot in layout.slots]
         return packed, slots
 

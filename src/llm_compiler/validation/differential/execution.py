@@ -23,6 +23,7 @@ from llm_compiler.validation.differential.image import Image
 from llm_compiler.validation.differential.program import Linking, Program, ProgramError, Run, RunStatus
 from llm_compiler.validation.differential.verdict import Counterexample, FunctionStatus, FunctionVerdict, Verification
 
+_SLICE = 8  # inputs between two looks at what a candidate did
 _FILLS = (0xA5, 0x5A, 0x3C, 0xC3)  # what uninitialised memory holds: bytes that programs seldom write
 
 
@@ -360,47 +361,57 @@ class Differential:
         if not explored.inputs:
             return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, len(blocks), explored.refuse())
         limit = max(0.2, 10 * self._effort.limit)
-        try:
-            runs = program.run(index, [item.seeds for item in explored.inputs], limit=limit)
-        except ProgramError as error:
-            return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, len(blocks), str(error))
         agreed = 0
-        for item, run in zip(list(explored.inputs), runs, strict=True):
-            if _equal(item, run):
-                agreed += 1
-                continue
-            example = self._confirm(program, index, entry, item)
-            if example is not None:
-                return FunctionVerdict(name, FunctionStatus.DIFFERS, agreed, covered, len(blocks),
-                                       counterexample=example)
-            explored.inputs.remove(item)  # it counted by chance
+        inputs = list(explored.inputs)
+        for first in range(0, len(inputs), _SLICE):
+            some = inputs[first : first + _SLICE]
+            try:
+                runs = program.run(index, [item.seeds for item in some], limit=limit, patience=10 + len(some) * limit)
+            except ProgramError as error:
+                return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, len(blocks), str(error))
+            for item, run in zip(some, runs, strict=True):
+                if _equal(item, run):
+                    agreed += 1
+                    continue
+                defined, example = self._confirm(program, index, entry, item)
+                if example is not None:
+                    return FunctionVerdict(name, FunctionStatus.DIFFERS, agreed, covered, len(blocks),
+                                           counterexample=example)
+                if not defined:
+                    explored.inputs.remove(item)  # it counted by chance
         if not agreed:
             return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, len(blocks),
                                    "its inputs depend on what is undefined")
         return FunctionVerdict(name, FunctionStatus.AGREED, agreed, covered, len(blocks))
 
-    def _confirm(self, program: Program, index: int, entry: Entry, item: _Counted) -> Counterexample | None:
-        """The counterexample, when the versions known to be right agree whatever uninitialised memory holds, and the
-        candidate differs from them every time.
+    def _confirm(self, program: Program, index: int, entry: Entry,
+                 item: _Counted) -> tuple[bool, Counterexample | None]:
+        """Whether the versions known to be right agree whatever uninitialised memory holds; and, when they do and the
+        candidate differs from them twice in the same way of filling it, the counterexample.
         """
-        limit = max(0.5, 20 * self._effort.limit)
+        limit = max(0.5, 10 * self._effort.limit)
+        differs = None
         try:
             for fill in _FILLS:
-                checked, plain, reference, candidate = (
+                checked, plain, reference = (
                     version.run(index, [item.seeds], fill=fill, limit=limit)[0]
-                    for version in (self._checked, self._plain, self._reference, program))
-                if not (checked.same(plain) and plain.same(reference)):
-                    return None
+                    for version in (self._checked, self._plain, self._reference))
+                if not (checked.same(plain) and plain.same(reference)) or len(plain.soft) != len(item.mask):
+                    return False, None
                 mask = bytes(a & b for a, b in zip(item.mask, _agreeing(checked.soft, plain.soft, reference.soft),
-                                                   strict=False))
-                if len(mask) != len(item.mask) or _equal(_Counted(item.seeds, plain, mask), candidate):
-                    return None
-            (told,) = program.run(index, [item.seeds], verbose=True, limit=limit)
-            (expected,) = self._reference.run(index, [item.seeds], verbose=True, limit=limit)
+                                                   strict=True))
+                right = _Counted(item.seeds, plain, mask)
+                if differs is None and not any(
+                        _equal(right, program.run(index, [item.seeds], fill=fill, limit=limit)[0]) for _ in range(2)):
+                    differs = fill
+            if differs is None:
+                return True, None
+            (told,) = program.run(index, [item.seeds], fill=differs, verbose=True, limit=limit)
+            (expected,) = self._reference.run(index, [item.seeds], fill=differs, verbose=True, limit=limit)
         except ProgramError:
-            return None
+            return True, None
         call, difference = describe(self._driver, entry, expected, told)
-        return Counterexample(entry.function.name, item.seeds, call, difference)
+        return True, Counterexample(entry.function.name, item.seeds, call, difference)
 
     def _verification(self, results: dict[str, FunctionVerdict], changed: set[str], digests: dict[str, str], note: str,
                       started: float) -> Verification:

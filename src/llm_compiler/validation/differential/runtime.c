@@ -50,13 +50,13 @@ enum { E_ARGUMENT = 1, E_CALL, E_CALL_ARGUMENT, E_RESULT, E_MEMORY, E_GLOBAL, E_
 struct layout { u32 size, slot, slots; int32_t thunk; u32 thunks, flags; };
 struct slot { u32 offset; u8 kind, size; u16 bits; int32_t target; };
 struct param { u8 kind, flags; u16 bits; u32 size; int32_t layout; u32 at, stack_size, by_value; };
-struct stub { u64 name; u32 flags, param, params; int32_t result; };
+struct stub { u64 name; u32 flags, param, params; int32_t result; u32 named, common; };
 struct entry { u64 function, driver; u32 param, params; int32_t result; u32 constant, constants, pad; };
 struct symbol { u64 address, size, name; };
 struct fill { u64 address, size, name; i64 layout; };
 struct range { u64 start, end; };
 struct plan {
-  u32 magic, layouts, slots, params, stubs, entries, constants, string_bytes, symbols, fills, exports, thunks, ctors, ranges;
+  u32 magic, layouts, slots, params, stubs, entries, constants, string_bytes, symbols, fills, exports, thunks, ctors, ranges, volatiles, pad;
 };
 struct region { u64 base, path; int32_t layout; u32 string; };
 struct block { u64 start, size, freed; };
@@ -80,7 +80,7 @@ struct shared {
 struct state {
   struct plan plan;
   struct layout *layout; struct slot *slot; struct param *param; struct stub *stub; struct entry *entry;
-  i64 *constant; u8 *strings; struct symbol *symbol; struct fill *fill, *export; u64 *thunk, *ctor; struct range *range;
+  i64 *constant; u8 *strings; struct symbol *symbol; struct fill *fill, *export, *device; u64 *thunk, *ctor; struct range *range;
   u64 layers[64]; u32 layer_count;
   u32 fill_byte, verbose, running, call_count;
   u64 trace, soft_length;
@@ -93,6 +93,8 @@ struct state {
   u8 *counters, *counters_end; u64 *pcs, *pcs_end;
   u64 image_bytes;
   u8 mode_null, mode_int, mode_stub, mode_alias, mode_wide, mode_same;
+  u32 in_runtime, opened; /* a stub is at work; it opened a page of volatile memory */
+  u64 step_page, step_address, step_place, read_place; /* the access that is being made; a read that is not yet told */
   u64 freed, feature[FEATURES / 64];
   u8 args[8192], ret[256];
   struct event *event;
@@ -113,6 +115,7 @@ static long sys(long n, long a, long b, long c, long d, long e, long f) {
 #define SYS_read 0
 #define SYS_write 1
 #define SYS_mmap 9
+#define SYS_mprotect 10
 #define SYS_munmap 11
 #define SYS_rt_sigaction 13
 #define SYS_setitimer 38
@@ -195,6 +198,7 @@ static u64 integer(u64 r, u32 bits) {
     u64 turn = (more >> 32) & 7;
     if (turn < 2) value += 1;
     else if (turn < 4) value -= 1;
+    else if (turn == 4 && bits > 8) value += 1ul << ((more >> 40) & 3 ? 8 : bits > 32 ? 32 : bits / 2); /* a cut shows */
   } else if (S->mode_int == 0) value = more % 300;
   else if (pick < 184) value = ~0ul - more % 4;
   else if (pick < 192) value = 1ul << (more % bits);
@@ -278,7 +282,13 @@ static void scalar(u8 *to, u64 path, u64 offset, u32 kind, u32 size, u32 bits, i
 static u8 character(u64 path, u64 offset, u32 style) {
   u64 r = draw(path, offset), pick = (r >> 56), more = r & 0xffff;
   if (style == 3) return (u8)integer(r, 8);
-  if (pick < 16) return 0;
+  if (style == 4) { /* UTF-8 in groups of four bytes */
+    static const char group[8][5] = {"text", "\xc3\xa9 z", "a\xe8\x80\x81", "\xf0\x9f\x98\x80", "\xef\xbb\xbf.", "7\xd0\x96\n",
+                                     "\xe0\xa4\x85-", "\xff\xfe\0\0"};
+    u64 which = draw(path, (offset >> 2) | 0x7100000000000000ul);
+    return (u8)group[(which >> 8) & 7][offset & 3];
+  }
+  if (pick < (style == 1 ? 1 : 16)) return 0; /* long texts, too */
   if (style == 2) return common(r);
   if (pick < 40 && S->now && S->now->constants) {
     i64 value = S->constant[S->now->constant + more % S->now->constants];
@@ -295,6 +305,12 @@ static u8 character(u64 path, u64 offset, u32 style) {
 static void contents(u8 *base, u64 from, u64 to, u64 path, int32_t index, u64 origin) {
   /* In some inputs all objects of a layout hold the same but for their pointers. */
   u64 values = S->mode_same && index >= 0 ? mix(0x5a5e, (u64)index) : path;
+  u64 kind = index < 0 ? draw(values, 0x7000000000000002ul) & 7 : 0;
+  if (index < 0 && kind < 2) { /* bytes of no known type: now and then a text, or ones and zeros */
+    for (u64 at = from; at < to; at++)
+      base[at] = kind ? "\0\377\0\376\377\1\200\0"[draw(values, at) & 7] : character(values, at, 1);
+    return;
+  }
   if (index < 0) {
     for (u64 at = from & ~7ul; at < to; at += 8) {
       u64 r = draw(values, at), value = (r >> 62) == 3 ? integer(r, 64) : integer(r, 8);
@@ -304,7 +320,7 @@ static void contents(u8 *base, u64 from, u64 to, u64 path, int32_t index, u64 or
   }
   struct layout *layout = &S->layout[index];
   if (layout->flags & 1) { /* text */
-    u64 style = draw(values, 0x7000000000000000ul) & 3;
+    u64 style = draw(values, 0x7000000000000000ul) % 5;
     u64 at = from;
     if (style == 0 && S->plan.string_bytes && from == origin) { /* a string of the module, first */
       u64 start = draw(values, 0x7000000000000001ul) % S->plan.string_bytes;
@@ -453,6 +469,67 @@ static u64 memory_change(void) {
   return sum;
 }
 
+/* --- volatile memory: its pages are closed, and every access is made as a single step ------------------------------ */
+
+static int is_volatile(u64 base) {
+  struct region *region = find(base & ~(REGION - 1));
+  return region->base && region->layout >= 0 && (S->layout[region->layout].flags & 2);
+}
+
+static void set_volatile(int open) {
+  long access = open ? 3 : 0;
+  for (u32 i = 0; i < S->pages; i++)
+    if (is_volatile(S->page[i])) sys(SYS_mprotect, S->page[i], PAGE, access, 0, 0, 0);
+  for (u32 i = 0; i < S->plan.volatiles; i++) {
+    u64 start = S->device[i].address & ~(PAGE - 1), end = (S->device[i].address + S->device[i].size + PAGE - 1) & ~(PAGE - 1);
+    sys(SYS_mprotect, start, end - start, access, 0, 0, 0);
+  }
+  S->opened = 0;
+}
+
+static void tell_read(void) {
+  if (S->read_place) S->trace = mix(S->trace, mix(S->read_place, 0x4ead));
+  S->read_place = 0;
+}
+
+/* What is volatile at an address: a number for the place, 0 for none; the page may be closed for a neighbour's sake. */
+static u64 device_at(u64 address) {
+  if (address >= ARENA && address < ARENA_END) return mix(find(address & ~(REGION - 1))->path, address & (REGION - 1)) | 1;
+  for (u32 i = 0; i < S->plan.volatiles; i++)
+    if (address - S->device[i].address < S->device[i].size) return mix(S->device[i].name, address - S->device[i].address) | 1;
+  return 0;
+}
+
+static int is_closed(u64 address) {
+  if (address >= ARENA && address < ARENA_END) return is_volatile(address);
+  for (u32 i = 0; i < S->plan.volatiles; i++)
+    if ((address & ~(PAGE - 1)) + PAGE > S->device[i].address && (address & ~(PAGE - 1)) < S->device[i].address + S->device[i].size)
+      return 1;
+  return 0;
+}
+
+static void begin_step(u64 address, u64 *registers) {
+  u64 page = address & ~(PAGE - 1), place = device_at(address);
+  sys(SYS_mprotect, page, PAGE, 3, 0, 0, 0);
+  if (S->in_runtime) { S->opened = 1; return; }
+  int writes = registers[19] >> 1 & 1; /* the fault's error code */
+  S->step_page = page; S->step_address = address;
+  S->step_place = writes ? place : 0;
+  if (place && !writes) { tell_read(); S->read_place = place; }
+  registers[17] |= 0x100; /* trap after this instruction */
+}
+
+static void end_step(u64 *registers) {
+  registers[17] &= ~0x100ul;
+  if (S->step_place) { /* a read and a write of one place may be one instruction or two */
+    if (S->read_place != S->step_place) tell_read();
+    S->read_place = 0;
+    S->trace = mix(S->trace, mix(S->step_place, canon(*(u64 *)(S->step_address & ~7ul), 0)));
+  }
+  sys(SYS_mprotect, S->step_page, PAGE, 0, 0, 0, 0);
+  S->step_page = 0;
+}
+
 /* --- ends of a run ------------------------------------------------------------------------------------------------ */
 
 __attribute__((noreturn)) static void finish_now(void) { __builtin_longjmp(S->jump, 1); }
@@ -480,16 +557,22 @@ static void touch(u64 page) {
 
 static void on_signal(int number, void *info, void *context) {
   u64 address = *(u64 *)((u8 *)info + 16);
-  (void)context;
+  u64 *registers = (u64 *)((u8 *)context + 40);
   if (!S->running) leave(100 + number);
+  if (number == 5 && S->step_page) { end_step(registers); return; }
   if (number == 26) finish(S_HUNG, 0); /* SIGVTALRM */
   if (number == 11 && address >= ARENA && address < ARENA_END) {
     u64 page = address & ~(PAGE - 1);
     struct region *region = find(page & ~(REGION - 1));
     int known = 0;
     for (u32 i = 0; i < S->pages; i++) known |= S->page[i] == page;
-    if (region->base && !known) { touch(page); return; }
+    if (region->base && !known) {
+      touch(page);
+      if (is_volatile(page)) begin_step(address, registers);
+      return;
+    }
   }
+  if (number == 11 && is_closed(address)) { begin_step(address, registers); return; }
   SH->record.signal = number;
   finish(S_CRASHED, address);
 }
@@ -502,8 +585,8 @@ static void handle(int number) {
 
 /* --- calls out of the code under test ----------------------------------------------------------------------------- */
 
-static u64 argument_hash(struct param *param, u8 *at, u32 index) {
-  u64 value = 0;
+static u64 argument_hash(struct param *param, u8 *at, u32 index, u64 given) {
+  u64 value = 0; /* given: the integer argument that follows, which may be a size */
   if (param->flags & P_BYVAL) { /* a copy on the stack */
     u8 *data = *(u8 **)at;
     soft(data, param->by_value < 64 ? param->by_value : 64);
@@ -518,9 +601,11 @@ static u64 argument_hash(struct param *param, u8 *at, u32 index) {
     u64 place = canon(value, 3);
     if (value >= ARENA && value < ARENA_END) {
       if (find(value & ~(REGION - 1))->base) place = mix(place, region_change(value & ~(REGION - 1), 0));
-    } else if (value >= STACK && value < STACK + STACK_SIZE && param->stack_size && !(param->flags & P_SRET)) {
+    } else if (value >= STACK && value < STACK + STACK_SIZE && !(param->flags & P_SRET)) {
       u8 words[MAX_STACK_OBJECT];
-      u32 size = param->stack_size < MAX_STACK_OBJECT ? param->stack_size : MAX_STACK_OBJECT;
+      u64 size = param->stack_size ? param->stack_size : given <= 4096 ? given : 0;
+      if (size > MAX_STACK_OBJECT) size = MAX_STACK_OBJECT;
+      if (value + size > STACK + STACK_SIZE) size = 0;
       copy(words, (void *)value, size);
       for (u32 i = 0; i + 8 <= size; i += 8) { u64 w; copy(&w, words + i, 8); w = canon(w, 2); copy(words + i, &w, 8); }
       soft(words, size);
@@ -547,26 +632,53 @@ static void scribble(u64 to, u64 limit, u64 path, int32_t layout) {
   contents((u8 *)to, 0, limit, path, layout, 0);
 }
 
+static void answer(struct stub *stub, u32 index, u8 *frame, u8 *result);
+
 void llmc_stub(u32 index, u8 *frame, u8 *result) {
   struct stub *stub = &S->stub[index];
   if (!S->running) return;
+  S->in_runtime = 1;
+  answer(stub, index, frame, result);
+  S->in_runtime = 0;
+  if (S->opened) set_volatile(0);
+}
+
+static void answer(struct stub *stub, u32 index, u8 *frame, u8 *result) {
   u64 hash = stub->name;
+  u32 count = stub->params;
+  if (stub->named < count) { /* variable arguments: those of every call, and as many as a format wants */
+    u32 wanted = stub->common;
+    struct param *last = &S->param[stub->param + stub->named - 1];
+    if (stub->named && last->kind == K_POINTER) {
+      const u8 *format;
+      u32 conversions = 0;
+      copy(&format, frame + last->at, 8);
+      if (in_image((u64)format))
+        for (u32 i = 0; i < 512 && format[i]; i++)
+          if (format[i] == '%') { if (format[i + 1] == '%') i++; else conversions++; }
+      if (conversions > wanted) wanted = conversions;
+    }
+    if (stub->named + wanted < count) count = stub->named + wanted;
+  }
   int pure = stub->flags & F_PURE;
   if (!pure) note(E_CALL, index, 0, 0);
-  for (u32 i = 0; i < stub->params; i++) {
+  for (u32 i = 0; i < count; i++) {
     struct param *param = &S->param[stub->param + i];
     if (pure && param->kind == K_POINTER) { u64 v; copy(&v, frame + param->at, 8); hash = mix(hash, canon(v, 0)); continue; }
-    hash = mix(hash, argument_hash(param, frame + param->at, i));
+    u64 given = 0;
+    if (i + 1 < count && param[1].kind == K_INT && param[1].size <= 8) copy(&given, frame + param[1].at, param[1].size);
+    hash = mix(hash, argument_hash(param, frame + param->at, i, given));
   }
   u64 path;
   if (pure) path = mix(0x9000, hash);
   else {
+    tell_read();
     S->trace = mix(S->trace, hash);
     SH->record.call_count++;
     if (++S->call_count > 20000) finish(S_HUNG, 1);
     path = mix(mix(0xa000, stub->name), index < 4096 ? S->calls_of[index]++ : S->call_count);
     if (stub->flags & F_NORETURN) finish(S_ENDED_BY_CALL, index);
-    for (u32 i = 0; i < stub->params; i++) {
+    for (u32 i = 0; i < count; i++) {
       struct param *param = &S->param[stub->param + i];
       u64 to, place = mix(path, 0x100 + i);
       if (param->kind != K_POINTER || !(param->flags & P_WRITABLE) || (param->flags & P_BYVAL)) continue;
@@ -763,7 +875,8 @@ static void clean(void) {
   for (u32 i = 0; i < S->regions; i++) S->table[S->table_used[i]].base = 0;
   S->pages = S->regions = S->blocks = S->call_count = 0;
   S->heap_next = HEAP;
-  S->trace = S->soft_length = S->freed = 0;
+  S->trace = S->soft_length = S->freed = S->step_page = S->read_place = 0;
+  S->in_runtime = S->opened = 0;
   fill(S->calls_of, 0, sizeof S->calls_of);
 }
 
@@ -826,7 +939,7 @@ static void take_result(struct entry *entry) {
   }
   u32 saved = S->verbose;
   S->verbose = 0;
-  u64 value = argument_hash(param, S->ret, 0);
+  u64 value = argument_hash(param, S->ret, 0, 0);
   S->verbose = saved;
   SH->record.result = SH->record.result ? mix(SH->record.result, value) : value;
   note(E_RESULT, 0, 0, value);
@@ -861,15 +974,21 @@ static void run(u32 index, u32 second, u64 limit) {
     S->running = 1;
     for (u32 i = 0; i < S->plan.fills; i++)
       contents((u8 *)S->fill[i].address, 0, S->fill[i].size, mix(0x2000, S->fill[i].name), (int32_t)S->fill[i].layout, 0);
+    if (S->plan.volatiles) set_volatile(0);
     call(entry, 0x1000);
     entry = &S->entry[SH->current];
     if (SH->second) { /* what the first call left in the module's own variables shows in a second one */
+      S->in_runtime = 1;
       if (entry->result >= 0) take_result(entry);
+      S->in_runtime = 0;
+      if (S->opened) set_volatile(0);
       call(&S->entry[SH->second - 1], 0x3000);
     }
     SH->record.status = S_RETURNED;
   }
   /* Only memory from here on: registers may be of the run that ended. */
+  set_volatile(1);
+  tell_read();
   entry = &S->entry[SH->second ? SH->second - 1 : SH->current];
   record = &SH->record;
   if (__builtin_setjmp(S->jump) == 0) {
@@ -983,7 +1102,7 @@ void llmc_main(void) {
   TAKE(layout, S->plan.layouts); TAKE(slot, S->plan.slots); TAKE(param, S->plan.params); TAKE(stub, S->plan.stubs);
   TAKE(entry, S->plan.entries); TAKE(constant, S->plan.constants); TAKE(strings, S->plan.string_bytes);
   TAKE(symbol, S->plan.symbols); TAKE(fill, S->plan.fills); TAKE(export, S->plan.exports); TAKE(thunk, S->plan.thunks);
-  TAKE(ctor, S->plan.ctors); TAKE(range, S->plan.ranges);
+  TAKE(ctor, S->plan.ctors); TAKE(range, S->plan.ranges); TAKE(device, S->plan.volatiles);
   u64 image = 0;
   for (u32 i = 0; i < S->plan.ranges; i++) image += S->range[i].end - S->range[i].start;
   map(IMAGE_COPY, image + PAGE, 0);
