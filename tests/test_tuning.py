@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pytest
 
 import llm_compiler
-from llm_compiler.errors import CompileError, InputError, LlmcError, PipelineError
+from llm_compiler.errors import CompileError, InputError, LlmcError, PipelineError, ToolchainError
 from llm_compiler.llvm import registry
 from llm_compiler.llvm.job import Job, Limits, Measurement, Outcome, Status
 from llm_compiler.llvm.objectfile import ObjectSize, measure
@@ -637,7 +637,8 @@ def test_when_all_are_wrong_clangs_own_object_stands(interpreter: Path, monkeypa
     monkeypatch.setattr(Distrustful, "wrong", 1000)
     Distrustful.asked.clear()
     result = tuned(interpreter, 45)
-    assert result.status is TuningStatus.NO_GAIN and result.candidate is None and result.best == result.baseline
+    assert result.status is TuningStatus.NO_GAIN and result.candidate is None
+    assert result.best is not None and result.baseline is not None and result.best.bytes == result.baseline.bytes
     assert dict(result.outcomes)["wrong"] == len(Distrustful.asked) > 1
 
 
@@ -661,3 +662,13 @@ def test_a_wrong_candidate_is_kept_for_a_report(interpreter: Path, tmp_path: Pat
 def test_verification_can_be_left_out(interpreter: Path) -> None:
     result = tuned(interpreter, 20, verify=Level.OFF)
     assert "not executed (--verify off)" in result.verification.summary and not result.verification.functions
+
+
+def test_tuning_goes_on_where_nothing_can_be_run(interpreter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ToolchainError("clang finds no C library")
+
+    monkeypatch.setattr("llm_compiler.validation.differential.program._kit", missing)
+    result = tuned(interpreter, 20)
+    assert result.status is TuningStatus.IMPROVED
+    assert "not executed: clang finds no C library" in result.verification.summary

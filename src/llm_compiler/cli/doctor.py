@@ -60,6 +60,8 @@ def _checks() -> Iterator[_Check]:
     for cxx in (False, True):
         yield _clang(cxx)
     yield _zig()
+    yield _running()
+    yield _suite()
     yield _package("Ray", "ray", "search on many machines", "pip install ray")
     yield _package("torch", "torch", "training", "pip install torch")
     yield _cache()
@@ -121,6 +123,27 @@ def _zig() -> _Check:
     if path is None:
         return _Check("zig", False, False, "not installed (needed for --target aarch64-linux-gnu)", fix)
     return _Check("zig", True, False, f"{path} (ziglang {_version('ziglang')})")
+
+
+def _running() -> _Check:
+    from llm_compiler.validation import sandbox
+    from llm_compiler.validation.differential.program import check_toolchain
+
+    name = "verification"
+    try:
+        check_toolchain()
+    except LlmcError as error:
+        return _Check(name, False, False, f"tuned code cannot be run: {error}")
+    confined = "in a sandbox" if sandbox.filtered() else "under limits only: this kernel takes no seccomp filter"
+    return _Check(name, True, False, f"tuned functions are run beside clang's, {confined}")
+
+
+def _suite() -> _Check:
+    from llm_compiler.validation.suites import humaneval_file
+
+    file = humaneval_file()
+    return _Check("HumanEval-X", file is not None, False, str(file) if file else "not found (a suite for `llmc check`)",
+                  "set LLMC_HUMANEVAL to the official humaneval_cpp.jsonl.gz")
 
 
 def _package(name: str, module: str, purpose: str, fix: str) -> _Check:

@@ -10,12 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from llm_compiler.errors import LlmcError
 from llm_compiler.llvm.module import digest
 from llm_compiler.llvm.pipeline import Candidate
 from llm_compiler.llvm.target import Lowering
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.paths import cache_folder, write_atomically
-from llm_compiler.validation.differential import Differential, Level, ProgramError, Verification, open_differential
+from llm_compiler.validation.differential import Differential, Level, Verification, open_differential
 
 _WORST = 120.0  # seconds that a full verification of one candidate may take
 
@@ -67,7 +68,7 @@ class Verifier:
             try:
                 self._differential = open_differential(self._pool, self._bitcode, self._lowering, self._baseline,
                                                        self._folder, self._level.effort)
-            except ProgramError as error:
+            except LlmcError as error:  # no linker or C library, too: tuning goes on, and the result says so
                 self._refused = str(error)
         if self._differential is None:
             return Verification(note=f"not executed: {self._refused}")

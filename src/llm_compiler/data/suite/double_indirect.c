@@ -42,7 +42,7 @@ static void run_handles(Handle *a, Handle *b, int64_t limit) {
 
 // What is stored depends on the way; it is read behind a join, through either of two slots.
 NOINLINE static float chosen(int way, float given, float *seen) {
-    float one = 0, other, *slot = &one;
+    float one = 0, other = 5, *slot = &one;
     if (way & 1) slot = &other, other = given;
     if (way & 2) *slot = 1;
     else if (way & 4) other = *slot + 2, slot = &other;
@@ -51,12 +51,12 @@ NOINLINE static float chosen(int way, float given, float *seen) {
 }
 
 static float chosen_model(int way, float given, float *seen) {
-    float one = way & 1 ? 0 : way & 2 ? 1 : 0, other = given;
-    if (way & 1 && way & 2) other = 1;
-    if (!(way & 2) && way & 4) other = (way & 1 ? given : 0) + 2;
-    int last = way & 1 || (!(way & 2) && way & 4);
-    *seen = last ? other : one;
-    return last ? other : one;
+    float values[2] = {0, way & 1 ? given : 5};
+    int slot = way & 1;
+    if (way & 2) values[slot] = 1;
+    else if (way & 4) values[1] = values[slot] + 2, slot = 1;
+    *seen = values[slot];
+    return values[(way & 5) != 0];
 }
 
 // A loop carries which of two locals is current; the other keeps the value before.

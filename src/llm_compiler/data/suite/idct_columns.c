@@ -1,4 +1,4 @@
-// The inverse DCT of an image decoder: workspace on the stack, shortcuts for empty columns, a clamp table, row pointers.
+// The inverse DCT of an image decoder: workspace, shortcuts for empty columns, a clamp table, rows of pointers.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ enum { BITS = 13, EXTRA = 2, RANGE = 1024 };
 typedef struct { const uint8_t *clamp; int quality; } Decoder;
 typedef struct { int width; const uint16_t *steps; int skipped; } Component;
 
-static uint8_t clamp_table[RANGE];
+static uint8_t clamp_table[RANGE + 128];  // of v + 128; what is below 0 comes round at the end
 static uint16_t steps[64];
 
 static int32_t descale(int32_t v, int n) { return (v + (1 << (n - 1))) >> n; }
@@ -94,7 +94,7 @@ void inverse_dc(Decoder *decoder, Component *component, const int16_t *coefficie
 void (*volatile methods[2])(Decoder *, Component *, const int16_t *, uint8_t **, unsigned) = {inverse_block,
     inverse_dc};
 
-// cos(k pi / 16) / 2 (and by the square root of 2 for k = 0) as doubles; the sum over all frequencies.
+// The definition: c holds cos(k pi / 16) / 2, and for k = 0 the square root of 1 / 8.
 static double sample(const int16_t *coefficients, int y, int x) {
     static const double c[8] = {0.35355339059327379, 0.49039264020161522, 0.46193976625564337, 0.41573480615127262,
                                 0.35355339059327379, 0.27778511650980114, 0.19134171618254492, 0.09754516100806413};
@@ -103,10 +103,9 @@ static double sample(const int16_t *coefficients, int y, int x) {
         for (int u = 0; u < 8; u++) {
             double basis = 1;
             for (int k = 0; k < 2; k++) {
-                int frequency = k ? u : v, angle = (2 * (k ? x : y) + 1) * frequency % 32,
-                    folded = angle > 16 ? 32 - angle : angle;
+                int frequency = k ? u : v, angle = (2 * (k ? x : y) + 1) * frequency % 32;
+                int folded = angle > 16 ? 32 - angle : angle;
                 basis *= frequency == 0 ? c[0] : folded == 8 ? 0 : folded < 8 ? c[folded] : -c[16 - folded];
-                if (frequency && folded == 0) basis *= 0.5 / c[0];
             }
             sum += basis * coefficients[v * 8 + u] * steps[v * 8 + u];
         }
@@ -116,7 +115,8 @@ static double sample(const int16_t *coefficients, int y, int x) {
 int main(void) {
     static uint8_t image[8][40];
     uint8_t *rows[8];
-    for (int i = 0; i < RANGE; i++) clamp_table[i] = (uint8_t)(i < 256 ? i : i < 640 ? 255 : 0);
+    for (int i = 0; i < RANGE + 128; i++)
+        clamp_table[i] = (uint8_t)(i < 256 ? i : i < 640 ? 255 : i < 1024 ? 0 : i - 1024);
     for (int i = 0; i < 8; i++) rows[i] = image[i];
     Decoder decoder = {clamp_table, 50};
     for (int round = 0; round < 40; round++) {
@@ -126,7 +126,7 @@ int main(void) {
         for (int i = 0; i < 64; i++) steps[i] = (uint16_t)(1 + round % 5 + i / 9);
         for (int i = 0; i < filled; i++) {
             uint32_t at = rnd() % 64;
-            block[at] = (int16_t)((int)(rnd() % 101) - 50);
+            block[at] = (int16_t)((int)(rnd() % 41) - 20);
         }
         block[0] = (int16_t)((int)(rnd() % 400) - 200);
         unsigned column = (unsigned)round % 33;

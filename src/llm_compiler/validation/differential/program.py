@@ -130,6 +130,11 @@ def _kit() -> _Kit:
     return _Kit(linker, str(file), tuple(libraries), "/lib64/ld-linux-x86-64.so.2")
 
 
+def check_toolchain() -> None:
+    """Raises ToolchainError when programs cannot be linked here."""
+    _kit()
+
+
 def _libraries(clang: frontend.Clang) -> tuple[str, ...]:
     """The C library and the compiler's own, as clang would link them; kept in the cache, for asking takes 0.1 s."""
     place = cache_folder() / f"libraries-{digest(repr((clang.command, os.environ.get('PATH'))).encode())}.json"
