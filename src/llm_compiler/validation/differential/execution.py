@@ -23,6 +23,7 @@ from llm_compiler.validation.differential.image import Image
 from llm_compiler.validation.differential.program import Linking, Program, ProgramError, Run, RunStatus
 from llm_compiler.validation.differential.verdict import Counterexample, FunctionStatus, FunctionVerdict, Verification
 
+_ENDLESS = 24  # inputs of a function that may run out of time before the search for more is given up
 _SLICE = 8  # inputs between two looks at what a candidate did
 _FILLS = (0xA5, 0x5A, 0x3C, 0xC3)  # what uninitialised memory holds: bytes that programs seldom write
 
@@ -65,7 +66,7 @@ class Effort:
 
     @staticmethod
     def full() -> Effort:
-        return Effort(first=192, rounds=16, kept=256, limit=0.1, callers=True)
+        return Effort(first=128, rounds=12, kept=128, limit=0.03, callers=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ class Differential:
         other: list[tuple[tuple[int, ...], Run]] = []  # did something new without reaching a new block
         again: list[tuple[tuple[int, ...], Run]] = []  # did what another input did
         inputs: list[tuple[int, ...]] = [(random_.getrandbits(64),) for _ in range(8)]
-        idle = 0
+        idle = endless = 0
         for number in range(effort.rounds + 2):
             try:
                 runs = self._checked.run(index, inputs, limit=effort.limit)
@@ -246,7 +247,8 @@ class Differential:
                 seen.add(key)
             idle = 0 if news else idle + 1
             late = deadline is not None and time.monotonic() > deadline
-            hung = all(run.status is RunStatus.HUNG for run in runs)
+            endless += sum(run.status is RunStatus.HUNG for run in runs)
+            hung = all(run.status is RunStatus.HUNG for run in runs) or endless > _ENDLESS
             if number == effort.rounds + 1 or late or hung or idle > max(2, effort.rounds // 4):
                 break
             parents = [seeds for seeds, _ in fresh[-12:] + edges[-12:] or other[-16:]]

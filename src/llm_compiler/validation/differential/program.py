@@ -197,7 +197,9 @@ class Program:
         self.names = frozenset(addresses)
         seen = [(*addresses[name], name_hash(name)) for name in sorted(exports) if name in addresses]
         self._plan = driver.plan(addresses, sorted(symbols), seen, image.constructors(), image.writable())
-        self._places = {address: name for name, (address, _) in addresses.items()}
+        known = {function.name for function in driver.interface.functions}  # rather than an alias of one
+        self._places = {address: name for name, (address, _) in
+                        sorted(addresses.items(), key=lambda item: item[0] in known)}
         self.blocks: list[tuple[str, int]] = []
         self._start()
 
