@@ -13,6 +13,9 @@ demo: $(STAMP)
 	@echo '== one recipe (from the store: it was found above)'
 	$(BIN)/llmc tune examples/json.c --budget 3s
 	@echo
+	@echo "== a pass list that miscompiles, found by running the file's functions (make goes on)"
+	-$(BIN)/llmc verify examples/json.c --effort quick --passes 'default<Oz>,function(structurizecfg)' | head -4
+	@echo
 	@echo '== the compiler wrapper, against clang'
 	@mkdir -p build
 	$(BIN)/clang -Oz -c examples/json.c -o build/json-clang.o

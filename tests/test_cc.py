@@ -453,12 +453,14 @@ def test_the_tuner_is_told_what_it_needs(folder: Path, monkeypatch: pytest.Monke
         "budget": "2s",
         "trust": "production",
         "jobs": 1,
+        "verify": "quick",
     }
     assert calls == [expected]
-    for name, value in (("LLMC_BUDGET", "200"), ("LLMC_TRUST", "extended"), ("LLMC_JOBS", "3")):
+    settings = (("LLMC_BUDGET", "200"), ("LLMC_TRUST", "extended"), ("LLMC_JOBS", "3"), ("LLMC_VERIFY", "off"))
+    for name, value in settings:
         monkeypatch.setenv(name, value)
     assert main(["-c", "-Os", "@rsp", "a.c", "-o", "x.o"], cxx=False) == 0
-    assert calls[1] == {**expected, "budget": "200", "trust": "extended", "jobs": 3}
+    assert calls[1] == {**expected, "budget": "200", "trust": "extended", "jobs": 3, "verify": "off"}
     clang("-c", "-Os", "@rsp", "a.c", "-o", "y.o")
     assert (folder / "x.o").read_bytes() == (folder / "y.o").read_bytes()
 
@@ -697,6 +699,7 @@ def test_explain_tune(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "  lowering:        -Oz -fPIC",
         "  clang's own run: -c -MD",
         "  budget:          2s, production passes, 1 at a time",
+        "  verification:    quick",
         f"  log:             {folder.parent / 'cache' / 'cc.log'}",
     ]
     assert sorted(path.name for path in folder.iterdir()) == ["a.c"]

@@ -7,7 +7,7 @@ from llm_compiler.cc.arguments import Plan
 from llm_compiler.cc.compiler import Compiler
 from llm_compiler.cc.flags import Reason
 from llm_compiler.cc.log import log_path, read_counts, zero_counts
-from llm_compiler.cc.wrapper import budget, jobs, trust
+from llm_compiler.cc.wrapper import budget, jobs, trust, verify
 
 
 def explain(compiler: Compiler, decision: Plan, *, env: Mapping[str, str]) -> None:
@@ -28,6 +28,7 @@ def explain(compiler: Compiler, decision: Plan, *, env: Mapping[str, str]) -> No
             ("lowering", shlex.join(decision.lowering)),
             ("clang's own run", shlex.join(decision.set_aside)),
             ("budget", f"{budget(env)}, {trust(env)} passes, {jobs(env)} at a time"),
+            ("verification", verify(env)),
             ("log", log_path(env)),
         ]
     for name, value in rows:

@@ -116,6 +116,7 @@ def _tune(compiler: Compiler, decision: Plan, env: Mapping[str, str], signals: "
             budget=budget(env),
             trust=trust(env),
             jobs=jobs(env),
+            verify=verify(env),
         )
     if signals.received:  # the tuner kept what it had, but the user wants to stop
         return
@@ -161,6 +162,11 @@ def budget(env: Mapping[str, str]) -> str:
 def trust(env: Mapping[str, str]) -> str:
     """The tier of passes that may be used."""
     return env.get("LLMC_TRUST") or "production"
+
+
+def verify(env: Mapping[str, str]) -> str:
+    """How far tuned functions are run beside clang's: off, quick or full."""
+    return env.get("LLMC_VERIFY") or "quick"
 
 
 def jobs(env: Mapping[str, str]) -> int:

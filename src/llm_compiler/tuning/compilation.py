@@ -10,6 +10,7 @@ from llm_compiler.llvm.registry import Tier
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.result import TuningStatus
 from llm_compiler.tuning.tuner import Tuner, TuningOptions
+from llm_compiler.validation.differential import Level
 
 _LEVELS = ("-O0", "-O1", "-O2", "-O3", "-Os", "-Oz", "-Ofast", "-Og", "-O", "-O4")
 
@@ -27,7 +28,7 @@ class TunedObject:
 
 
 def tune_object(*, clang: str, cflags: Sequence[str], source: str, baseline_object: Path, budget: str, trust: str,
-                jobs: int) -> TunedObject:
+                jobs: int, verify: str) -> TunedObject:
     """Tune one compilation against the object that clang made of it.
 
     cflags: the user's arguments without source, -c, -o and dependency flags. Raises LlmcError for a bad setting.
@@ -35,6 +36,7 @@ def tune_object(*, clang: str, cflags: Sequence[str], source: str, baseline_obje
     levels = [flag for flag in cflags if flag in _LEVELS]
     options = TuningOptions(
         budget=Budget.parse(budget), tier=Tier.parse(trust), jobs=jobs, clang=clang,
+        verify=Level.parse(verify),
         cflags=tuple(flag for flag in cflags if flag not in _LEVELS), level=levels[-1] if levels else "-O0",
     )
     with Tuner(options) as tuner:

@@ -449,7 +449,7 @@ def _timed(task: Callable[[], None]) -> Callable[[], float]:
 
 def tune(source: str | Path, *, budget: str = "10s", profile: str = "deploy", strategy: str = "adaptive",
          trust: str = "production", target: str = X86_64, jobs: int = 2, seed: int = 0,
-         cflags: Sequence[str] = (), store: bool = True) -> TuningResult:
+         cflags: Sequence[str] = (), store: bool = True, verify: str = "quick") -> TuningResult:
     """Tune one C, C++, IR or bitcode file.
 
         result = llm_compiler.tune("crc32.c", budget="2s", cflags=["-Iinclude"])
@@ -459,7 +459,7 @@ def tune(source: str | Path, *, budget: str = "10s", profile: str = "deploy", st
     Raises LlmcError for options that make no sense and for an input that cannot be tuned.
     """
     options = TuningOptions(Budget.parse(budget), Profile(profile), strategy, Tier.parse(trust), target, jobs, seed,
-                            tuple(cflags), store=store)
+                            tuple(cflags), store=store, verify=Level.parse(verify))
     with Tuner(options) as tuner:
         result = tuner.tune(source)
     if result.status is TuningStatus.FAILED:

@@ -14,7 +14,7 @@ _ARENA = range(0x100000000000, 0x200000000000)
 
 
 def describe(driver: Driver, entry: Entry, expected: Run, told: Run) -> tuple[str, str]:
-    """The call, and how `told` (the candidate) differs from `expected` (-Oz)."""
+    """The call, and how `told` (the candidate) differs from `expected` (clang's)."""
     arguments = [
         _value(item, event.place)
         for event in expected.events if event.kind == _ARGUMENT
@@ -41,11 +41,11 @@ def _value(item: Parameter, raw: int) -> str:
 
 def _difference(driver: Driver, entry: Entry, expected: Run, told: Run) -> str:
     if expected.status != told.status:
-        return f"-Oz {_ending(driver, expected)}, the candidate {_ending(driver, told)}"
+        return f"clang's {_ending(driver, expected)}, the candidate {_ending(driver, told)}"
     if expected.result != told.result:
         result = entry.signature.result
         if result is not None and result.kind is not Kind.POINTER:
-            return f"-Oz returns {_value(result, expected.result)}, the candidate {_value(result, told.result)}"
+            return f"clang's returns {_value(result, expected.result)}, the candidate {_value(result, told.result)}"
         return "they return different pointers"
     if expected.calls != told.calls:
         return _first_call(driver, expected, told)
@@ -82,11 +82,11 @@ def _first_call(driver: Driver, expected: Run, told: Run) -> str:
     ours, theirs = _calls(driver, expected.events), _calls(driver, told.events)
     for number, (one, other) in enumerate(zip(ours, theirs, strict=False), start=1):
         if one[0] != other[0]:
-            return f"call {number}: -Oz calls {one[0]}, the candidate {other[0]}"
+            return f"call {number}: clang's is of {one[0]}, the candidate's of {other[0]}"
         if one[1] != other[1]:
             return f"call {number}, of {one[0]}: the arguments differ"
     if len(ours) != len(theirs):
-        return f"-Oz makes {len(ours)} calls, the candidate {len(theirs)}"
+        return f"clang's makes {len(ours)} calls, the candidate {len(theirs)}"
     return "the calls differ"
 
 
@@ -101,5 +101,5 @@ def _first_store(expected: Run, told: Run) -> str:
             one = f"{ours[key]:#x}" if key in ours else "nothing"
             other = f"{theirs[key]:#x}" if key in theirs else "nothing"
             offset = key[2] if key[0] == _GLOBAL else key[2] - _ORIGIN
-            return f"at offset {offset} of {what} -Oz leaves {one}, the candidate {other}"
+            return f"at offset {offset} of {what} clang's leaves {one}, the candidate {other}"
     return "memory differs"

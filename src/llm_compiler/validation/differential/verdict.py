@@ -105,7 +105,7 @@ class Verification:
         if not changed:
             parts.append("no function's code changed")
         else:
-            parts.append(f"{len(agreed)} of {changed} changed functions agree with -O0 and -Oz on {inputs} inputs")
+            parts.append(f"{len(agreed)} of {changed} changed functions agree with clang's on {inputs} inputs")
             if counts[FunctionStatus.NOT_EXECUTED]:
                 parts.append(f"{counts[FunctionStatus.NOT_EXECUTED]} not executed")
         if self.note:
