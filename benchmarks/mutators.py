@@ -176,7 +176,7 @@ def take_apart(text: str, types: Mapping[str, str], sizes: frozenset[str] = froz
 _DIRECTED = frozenset({"sub", "udiv", "sdiv", "urem", "srem", "shl", "lshr", "ashr", "fsub", "fdiv", "frem"})
 _BINARY = _DIRECTED | {"add", "mul", "and", "or", "xor", "fadd", "fmul"}
 _SYMMETRIC = frozenset({"eq", "ne", "oeq", "one", "ueq", "une", "ord", "uno", "true", "false"})
-_COMMUTATIVE = re.compile(r"@llvm\.(?:[us](?:min|max|add|mul)|min|max|fma\.|fmuladd)")
+_COMMUTATIVE = re.compile(r"@calloc\b|@llvm\.(?:[us](?:min|max|add|mul)|min|max|fma\.|fmuladd)")
 _PREDICATES = {
     "icmp": {"eq": ("ne",), "ne": ("eq",), "slt": ("sge", "sle", "ult"), "sle": ("sgt", "slt", "ule"),
              "sgt": ("sle", "sge", "ugt"), "sge": ("slt", "sgt", "uge"), "ult": ("uge", "ule", "slt"),
@@ -252,6 +252,8 @@ def constant(parts: Parts) -> Iterator[str]:
         for value in other_constants(kind, first):
             yield parts.with_rest(f"{head} {value}, {items[1]}")
         for value in other_constants(kind, items[1]):
+            if opcode in ("shl", "lshr", "ashr") and not 0 <= int(value) < int(kind.removeprefix("i")):
+                continue  # poison: no version of it is wrong
             yield parts.with_rest(f"{items[0]}, {value}")
     elif opcode in ("select", "store", "ret"):
         for at, item in enumerate(items):
@@ -347,7 +349,8 @@ def index(parts: Parts) -> Iterator[str]:
             others = []
         elif fields:
             others = [near for near in (int(value) + 1, int(value) - 1)
-                      if 0 <= near < len(fields) and fields[near] == fields[int(value)]]
+                      if 0 <= int(value) < len(fields) and 0 <= near < len(fields)
+                      and fields[near] == fields[int(value)]]
         else:
             others = [int(value) + 1, int(value) - 1] if at > 2 or len(items) == 3 else []
         for other in others:
@@ -355,6 +358,8 @@ def index(parts: Parts) -> Iterator[str]:
         if at > 2:
             if fields:
                 if not value.isdigit():
+                    return
+                if int(value) >= len(fields):
                     return
                 kind = fields[int(value)]
             else:

@@ -550,8 +550,8 @@ def test_doctor(llmc: Llmc) -> None:
     done = llmc("doctor", "--json")
     checks = {record["name"]: record for record in done.records}
     assert done.code == 0, done
-    assert set(checks) == {"libLLVM", "other libLLVMs", "passes", "clang", "clang++", "zig", "verification", "HumanEval-X",
-                           "Ray", "torch", "cache", "self-test"}
+    assert set(checks) == {"libLLVM", "other libLLVMs", "passes", "clang", "clang++", "zig", "verification",
+                           "HumanEval-X", "Ray", "torch", "cache", "self-test"}
     assert all(check["ok"] for check in checks.values() if check["needed"])
     assert "tuned a sample" in checks["self-test"]["detail"]
 

@@ -51,7 +51,8 @@ class Level(StrEnum):
 @dataclass(frozen=True)
 class Effort:
     """How hard to look. first: inputs of a first round; rounds: further ones, guided by coverage; kept: inputs kept
-    of a function; limit: CPU seconds of one run; callers: run what calls a changed function, too.
+    of a function; limit: CPU seconds of one run; callers: run what calls a changed function, too;
+    children: neighbours run of an input that reached a new block.
     """
 
     first: int = 24
@@ -59,6 +60,7 @@ class Effort:
     kept: int = 24
     limit: float = 0.02
     callers: bool = False
+    children: int = 0
 
     @staticmethod
     def quick() -> Effort:
@@ -66,7 +68,7 @@ class Effort:
 
     @staticmethod
     def full() -> Effort:
-        return Effort(first=128, rounds=12, kept=128, limit=0.03, callers=True)
+        return Effort(first=128, rounds=12, kept=192, limit=0.03, callers=True, children=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +258,24 @@ class Differential:
             inputs = [
                 (*random_.choice(parents)[:15], random_.getrandbits(64)) if parents and random_.random() < 0.7
                 else (random_.getrandbits(64),) for _ in range(half)]
-        chosen = (fresh + edges + other + again)[: effort.kept]
+        near = self._near(index, fresh, random_) if effort.children else []
+        chosen = (fresh + edges + near + other + again)[: effort.kept]
         if self._has_state and chosen and not (deadline is not None and time.monotonic() > deadline):
             chosen += self._sequences(index, chosen, random_)
         if chosen:
             self._count_inputs(index, chosen, found)
         return found
+
+    def _near(self, index: int, fresh: Sequence[tuple[tuple[int, ...], Run]],
+              random_: random.Random) -> list[tuple[tuple[int, ...], Run]]:
+        """Neighbours of inputs that reached a new block: what is seldom reached is run more than once."""
+        inputs = [(*seeds[:15], random_.getrandbits(64))
+                  for seeds, _ in fresh[-24:] for _ in range(self._effort.children)]
+        try:
+            runs = self._checked.run(index, inputs, limit=self._effort.limit)
+        except ProgramError:
+            return []
+        return [(seeds, run) for seeds, run in zip(inputs, runs, strict=True) if run.usable]
 
     def _sequences(self, index: int, chosen: Sequence[tuple[tuple[int, ...], Run]],
                    random_: random.Random) -> list[tuple[tuple[int, ...], Run]]:

@@ -199,7 +199,7 @@ static u64 integer(u64 r, u32 bits) {
     if (turn < 2) value += 1;
     else if (turn < 4) value -= 1;
     else if (turn == 4 && bits > 8) value += 1ul << ((more >> 40) & 3 ? 8 : bits > 32 ? 32 : bits / 2); /* a cut shows */
-  } else if (S->mode_int == 0) value = more % 300;
+  } else if (S->mode_int == 0 && pick < 236) value = more % 300;
   else if (pick < 184) value = ~0ul - more % 4;
   else if (pick < 192) value = 1ul << (more % bits);
   else if (pick < 200) value = (1ul << (bits - 1)) - (more & 1);
@@ -803,7 +803,7 @@ WEAK void abort(void) { ended(1, 0); }
 WEAK void exit(int code) { ended(2, (u32)code); }
 WEAK void _exit(int code) { ended(3, (u32)code); }
 WEAK void __assert_fail(const char *text, const char *file, unsigned line, const char *function) {
-  (void)text; (void)file; (void)function; ended(4, line);
+  (void)function; ended(4, mix(line, mix(canon((u64)text, 0), canon((u64)file, 0))));
 }
 WEAK void __stack_chk_fail(void) { ended(5, 0); }
 /* LLVM's poison-checking pass calls it where undefined behaviour follows from a poisoned value. */
