@@ -13,6 +13,7 @@ among the tests.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from llm_compiler.errors import InputError, LlmcError
 from llm_compiler.evidence.campaign import Campaign, Progress, pass_batches, tuned_batches
+from llm_compiler.evidence.opinion import DifferentialOpinion
 from llm_compiler.evidence.reduce import Misbehaves, reduce_case, write_reproduction
 from llm_compiler.evidence.table import (
     Journal,
@@ -78,14 +80,16 @@ def run(arguments: argparse.Namespace, known: Registry) -> None:
     seconds = None if arguments.budget is None else Budget.parse(arguments.budget).seconds
     if arguments.budget is not None and seconds is None:
         raise InputError("--budget takes a time, such as 20m or 2h")
-    with evaluator(arguments) as checker, Journal(arguments.journal, known.version) as journal:
+    with (evaluator(arguments) as checker, Journal(arguments.journal, known.version) as journal,
+          contextlib.ExitStack() as opened):
         for line in checker.prepare(lambda done, of: print(f"\r{done} of {of} programs made ready", end="",
                                                            file=sys.stderr, flush=True)):
             print(f"\nleft out: {line}", end="", file=sys.stderr)
         print(file=sys.stderr)
         deadline = None if seconds is None else time.monotonic() + seconds
         names = [program.name for program in checker.programs]
-        campaign = Campaign(checker, journal, known, on_progress=Reporter())
+        second = opened.enter_context(DifferentialOpinion(checker.bitcode)) if arguments.differential else None
+        campaign = Campaign(checker, journal, known, second=second, on_progress=Reporter())
         if arguments.passes:
             campaign.run(pass_batches(known, names, arguments.seed, frozenset(arguments.only)), deadline=deadline)
         if arguments.tuned is not None:
@@ -143,6 +147,8 @@ def main() -> int:
     parser.add_argument("--passes", action="store_true", help="try passes, options and the core set")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="with --passes: only this one")
     parser.add_argument("--tuned", type=int, metavar="N", help="go on until the journal holds N tuned programs")
+    parser.add_argument("--differential", action="store_true",
+                        help="run the functions of programs that pass beside those of -Oz, too")
     parser.add_argument("--tier", default="production", help="of the tuned programs")
     parser.add_argument("--suite", action="append", default=[], metavar="SPEC", help=suites.SPECS)
     parser.add_argument("--budget", metavar="TIME",

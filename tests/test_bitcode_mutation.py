@@ -12,7 +12,7 @@ import pytest
 from llm_compiler.llvm.job import Job, Limits, Status
 from llm_compiler.llvm.target import Lowering
 from llm_compiler.llvm.worker import WorkerPool
-from sources import IR, PROGRAMS
+from samples import IR, PROGRAMS
 from support import bitcode_of, candidate, children, unoptimised
 
 PASSES = "function(sroa,instcombine,simplifycfg),globaldce"

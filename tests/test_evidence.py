@@ -18,6 +18,7 @@ from llm_compiler.cli import app
 from llm_compiler.errors import InputError
 from llm_compiler.evidence import campaign as campaigns
 from llm_compiler.evidence.campaign import Campaign, Experiment, culprits, pass_batches, tuned_batches
+from llm_compiler.evidence.opinion import DifferentialOpinion
 from llm_compiler.evidence.table import (
     FORMAT,
     Blame,
@@ -38,7 +39,7 @@ from llm_compiler.llvm.registry import Evidence, Example, Registry, Tier
 from llm_compiler.tuning import data
 from llm_compiler.validation.passlisteval import Trial, Verdict
 from llm_compiler.validation.suites import Program
-from support import bitcode_of, candidate
+from support import bitcode_of, candidate, unoptimised
 
 LLVM = "17.0.6"
 SINK, OZ = Subject("pass", "sink"), candidate("default<Oz>")
@@ -359,3 +360,20 @@ def test_passes_shows_the_evidence(monkeypatch: pytest.MonkeyPatch, known: Regis
     assert sink["evidence"]["failures"] == {"wrong": 2} and sink["evidence"]["example"]["program"] == "own/a.c"
     assert sink["evidence"]["llvm"] == known.version and sink["evidence"]["repeat"].startswith("llmc check")
     assert slsr["evidence"] is None and sink["tier"] == "experimental"
+
+
+def test_differential_execution_gives_a_second_opinion(tmp_path: Path) -> None:
+    """The function that the list breaks is not called by the program's own main."""
+    text = """
+extern int outside(int);
+int f(unsigned char c, int x) {
+  switch (c) { case 3: return x ^ 1; case 77: case 78: return outside(x / 3); case 200: return ~x; }
+  return outside(x);
+}
+int main(void) { return 0; }
+"""
+    bitcode = unoptimised(tmp_path, "unit.c", text)
+    with DifferentialOpinion(lambda name: bitcode) as opinion:
+        assert opinion("unit", candidate("default<O1>")) == (Verdict.PASSED, "")
+        verdict, detail = opinion("unit", candidate("default<Oz>,function(structurizecfg)"))
+        assert verdict is Verdict.WRONG and detail.startswith("f(") and "input" in detail

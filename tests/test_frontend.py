@@ -20,7 +20,7 @@ from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.result import TuningStatus
 from llm_compiler.tuning.tuner import Tuner, TuningOptions
-from sources import IR, PROGRAMS, TINY
+from samples import IR, PROGRAMS, TINY
 from support import candidate, clang, inspected, measured, unoptimised, write_source
 
 NAMES = sorted(PROGRAMS)

@@ -23,7 +23,7 @@ from llm_compiler.llvm.target import (
     lowering_of,
     normalise_triple,
 )
-from sources import IR, OPTNONE_IR
+from samples import IR, OPTNONE_IR
 from support import HAS_PROC
 
 

@@ -16,7 +16,7 @@ from llm_compiler.errors import InputError
 from llm_compiler.llvm.job import Job, Limits
 from llm_compiler.llvm.objectfile import ObjectSize, measure, read_sections, with_init_arrays
 from llm_compiler.llvm.worker import WorkerPool
-from sources import PROGRAMS
+from samples import PROGRAMS
 from support import candidate, clang, inspected, link, measured, output_of, unoptimised, write_source
 
 # What llvm-size -A lists but the loader does not take: ELF sections without SHF_ALLOC.

@@ -26,7 +26,7 @@ from llm_compiler.validation.passlisteval import PassListEval, Trial, Verdict
 from llm_compiler.validation.sandbox import SandboxLimits
 from llm_compiler.validation.suites import Program
 from llm_compiler.validation.trialcache import TrialCache
-from sources import EXCEPTIONS, VARARGS
+from samples import EXCEPTIONS, VARARGS
 from support import HAS_PROC, candidate, children, eventually, write_source
 
 pytestmark = pytest.mark.skipif(not HAS_PROC, reason="needs /proc")

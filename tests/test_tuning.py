@@ -35,7 +35,7 @@ from llm_compiler.tuning.strategies import STRATEGIES, Score, make_strategy
 from llm_compiler.tuning.tuner import Tuner, TuningOptions, tune, tune_many
 from llm_compiler.tuning.verify import Verifier
 from llm_compiler.validation.differential import FunctionStatus, FunctionVerdict, Level, Verification
-from sources import IR, OPTNONE_IR, PROGRAMS, TINY
+from samples import IR, OPTNONE_IR, PROGRAMS, TINY
 from support import candidate, clang, inspected, link, measured, output_of, unoptimised, write_source
 
 

@@ -21,7 +21,7 @@ from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.llvm.target import Lowering
 from llm_compiler.llvm.worker import WorkerPool, reproduction
 from llm_compiler.tuning import data
-from sources import IR, OPTNONE_IR, PROGRAMS
+from samples import IR, OPTNONE_IR, PROGRAMS
 from support import HAS_PROC, candidate, children, eventually, inspected, measured, state, unoptimised
 
 ENDLESS = "repeat<1000000000>(function(instcombine))"
