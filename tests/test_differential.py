@@ -83,6 +83,9 @@ RIGHT = {
         "for (int i = 0; i < (n & 7); i++) { while (u->status == 77 && i < 3) i++; u->data = s[i]; u->status |= 4; } }",
     "register": "volatile int reg; static volatile int own; "
         "int f(int a) { own = a; reg = a; reg = 3; return reg + reg + own; }",
+    "large": "struct big { char text[3000]; int used, limit; }; "
+        "int f(struct big *b, int n) { if (n > b->limit) return -1; b->used = 0; return b->limit - n; }",
+    "errno": "#include <errno.h>\nint f(int a) { if (a > 5) { errno = EINVAL; return -1; } return a; }",
     "static": "static int g(int *p, int k) { return p[k & 7] / 3; } int f(int *p, int a, int b) { return g(p, a) * "
         "31 + g(p, b); }",
     "global": "int table[16]; static int hits; int f(unsigned i) { hits += i; table[i % 16] += hits; return "
@@ -125,6 +128,8 @@ WRONG = {
     "volatile order": ("device", "u->data = s[i]; u->status |= 4;", "u->status |= 4; u->data = s[i];"),
     "volatile load": ("register", "reg + reg", "2 * reg"),
     "dropped volatile store": ("register", "reg = a; reg = 3;", "reg = 3;"),
+    "beyond what is described": ("large", "b->used = 0; ", ""),
+    "error number": ("errno", "EINVAL", "ERANGE"),
     "variable argument": ("log", "d * 2", "d * 3"),
     "local": ("static", "p[k & 7] / 3", "p[k & 7] / 4"),
     "hidden state": ("global", "hits += i", "hits = i + 1"),

@@ -672,3 +672,12 @@ def test_tuning_goes_on_where_nothing_can_be_run(interpreter: Path, monkeypatch:
     result = tuned(interpreter, 20)
     assert result.status is TuningStatus.IMPROVED
     assert "not executed: clang finds no C library" in result.verification.summary
+
+
+def test_a_quick_verification_keeps_to_its_share(interpreter: Path, tmp_path: Path) -> None:
+    bitcode = unoptimised(tmp_path, "one.c", "int f(int a) { return a / 3; }")
+    with WorkerPool(1, Limits(60.0)) as pool, Verifier(
+            pool, bitcode, inspected(pool, bitcode), b"", tmp_path, Level.QUICK) as verifier:
+        verification = verifier.check(candidate("default<Oz>"), b"", "", 0.05)
+    assert "the budget leaves 0.1 s" in verification.summary or "the budget leaves 0.0 s" in verification.summary
+    assert "--verify full" in verification.summary and not verification.functions

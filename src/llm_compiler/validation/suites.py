@@ -28,7 +28,7 @@ SPECS = "own, humaneval, humaneval:FILE, csmith:COUNT, csmith:COUNT@SEED or a fo
 """What `load` takes, in words."""
 
 _HUMANEVAL_FIELDS = ("task_id", "declaration", "canonical_solution", "test")
-_FLAGS = re.compile(r"(?://|/\*)\s*flags:(.*?)(?:\*/.*)?$")
+_FLAGS = re.compile(r"(?://|/\*| \*)\s*flags:(.*?)(?:\*/.*)?$")
 # Programs of which one compiles in a quarter of a second and runs in milliseconds.
 _CSMITH_OPTIONS = ("--concise", "--no-argc", "--max-funcs", "5", "--max-block-depth", "3", "--max-block-size", "3",
                    "--max-expr-complexity", "6", "--max-array-dim", "2", "--max-array-len-per-dim", "6",

@@ -27,7 +27,7 @@ strcasecmp strncasecmp strcasestr strcoll strsep strtok_r strtol strtoul strtoll
 __isoc23_strtol __isoc23_strtoul __isoc23_strtoll __isoc23_strtoull __isoc99_sscanf sscanf atoi atol atoll atof abs
 labs llabs div ldiv lldiv ffs ffsl ffsll qsort bsearch isalpha isdigit isalnum isspace isupper islower isxdigit
 ispunct isprint isgraph iscntrl isblank toupper tolower isascii toascii __ctype_b_loc __ctype_tolower_loc
-__ctype_toupper_loc __ctype_get_mb_cur_max __errno_location snprintf sprintf vsnprintf vsprintf __snprintf_chk
+__ctype_toupper_loc __ctype_get_mb_cur_max snprintf sprintf vsnprintf vsprintf __snprintf_chk
 __sprintf_chk __vsnprintf_chk __vsprintf_chk __memcpy_chk __memmove_chk __memset_chk __strcpy_chk __strncpy_chk
 __strcat_chk __strncat_chk __stpcpy_chk setjmp _setjmp __sigsetjmp longjmp _longjmp siglongjmp __longjmp_chk wcslen
 wcscpy wcscmp wcsncmp wcschr wmemcpy wmemmove wmemset wmemcmp wmemchr btowc towlower towupper iswalpha iswdigit
@@ -44,6 +44,7 @@ isnan isinf finite sincos exp10 pow10
     for suffix in ("", "f", "l"))
 # Defined by runtime.c.
 PROVIDED = frozenset(_names("""
+__errno_location
 vprintf vfprintf printf fprintf __printf_chk __fprintf_chk puts putchar fputc putc fputs fwrite malloc calloc free
 realloc aligned_alloc strdup strndup _Znwm _Znam _ZnwmRKSt9nothrow_t _ZnamRKSt9nothrow_t _ZnwmSt11align_val_t _ZdlPv
 _ZdaPv _ZdlPvm _ZdaPvm _ZdlPvSt11align_val_t abort exit _exit __assert_fail __stack_chk_fail atexit __cxa_atexit

@@ -40,6 +40,7 @@ typedef int64_t i64;
 #define FILLED 32768
 #define ORIGIN 0x10000ul /* where an object begins in its region: code may step back, too */
 #define MAX_FRESH 1024
+#define MAX_SLOTS 256 /* interface.py describes no more of an element */
 
 enum kind { K_INT, K_FLOAT, K_DOUBLE, K_LONG_DOUBLE, K_POINTER, K_BYTES };
 enum status { S_RETURNED, S_ENDED_BY_CALL, S_CRASHED, S_HUNG, S_OUT_OF_MEMORY, S_DISCARDED, S_UNDEFINED };
@@ -93,6 +94,7 @@ struct state {
   u8 *counters, *counters_end; u64 *pcs, *pcs_end;
   u64 image_bytes;
   u8 mode_null, mode_int, mode_stub, mode_alias, mode_wide, mode_same;
+  int error; /* errno of the code under test */
   u32 in_runtime, opened; /* a stub is at work; it opened a page of volatile memory */
   u64 step_page, step_address, step_place, read_place; /* the access that is being made; a read that is not yet told */
   u64 freed, feature[FEATURES / 64];
@@ -198,13 +200,13 @@ static u64 integer(u64 r, u32 bits) {
     u64 turn = (more >> 32) & 7;
     if (turn < 2) value += 1;
     else if (turn < 4) value -= 1;
-    else if (turn == 4 && bits > 8) value += 1ul << ((more >> 40) & 3 ? 8 : bits > 32 ? 32 : bits / 2); /* a cut shows */
   } else if (S->mode_int == 0 && pick < 236) value = more % 300;
   else if (pick < 184) value = ~0ul - more % 4;
   else if (pick < 192) value = 1ul << (more % bits);
   else if (pick < 200) value = (1ul << (bits - 1)) - (more & 1);
   else if (pick < 224) value = more & 0xffff;
   else value = more;
+  if ((r >> 34 & 31) == 0 && bits > 8) value += 1ul << (8ul << (more >> 40) % 3); /* so that a cut to fewer bits shows */
   return value & mask;
 }
 
@@ -346,6 +348,15 @@ static void contents(u8 *base, u64 from, u64 to, u64 path, int32_t index, u64 or
         for (u64 b = at; b != end; b++) if ((i64)b >= (i64)from && (i64)b < (i64)to) base[b] = value[b - at];
       }
     }
+    if (layout->slots >= MAX_SLOTS) { /* the rest of a large object */
+      struct slot *last = &S->slot[layout->slot + layout->slots - 1];
+      u64 at = element * size + ((last->offset + last->size + 3) & ~3ul) - shift, end = (element + 1) * size - shift;
+      if ((i64)at < (i64)from) at += (from - at) & ~3ul;
+      for (; (i64)at < (i64)end && (i64)at < (i64)to; at += 4) {
+        u64 value = integer(draw(values, at), 32);
+        for (u32 b = 0; b < 4; b++) if ((i64)(at + b) >= (i64)from && at + b < to && at + b < end) base[at + b] = (u8)(value >> (8 * b));
+      }
+    }
   }
 }
 
@@ -454,7 +465,7 @@ static u64 region_change(u64 base, u32 type) {
 }
 
 static u64 memory_change(void) {
-  u64 sum = 0;
+  u64 sum = S->error ? mix(0xe44, (u32)S->error) : 0;
   for (u32 i = 0; i < S->regions; i++) sum += region_change(S->table[S->table_used[i]].base, E_MEMORY);
   for (u32 i = 0; i < S->plan.exports; i++) {
     struct fill *export = &S->export[i];
@@ -725,6 +736,7 @@ static int formatted(u64 stream, const char *format, va_list list) {
   output(stream, (u8 *)text, size < 0 ? 0 : size < 2047 ? (u64)size : 2047);
   return size;
 }
+WEAK int *__errno_location(void) { return &S->error; }
 #define STREAM(f) canon((u64)(f), 0)
 WEAK int vprintf(const char *format, va_list list) { return formatted(1, format, list); }
 WEAK int vfprintf(void *f, const char *format, va_list list) { return formatted(STREAM(f), format, list); }
@@ -877,6 +889,7 @@ static void clean(void) {
   S->heap_next = HEAP;
   S->trace = S->soft_length = S->freed = S->step_page = S->read_place = 0;
   S->in_runtime = S->opened = 0;
+  S->error = 0;
   fill(S->calls_of, 0, sizeof S->calls_of);
 }
 
