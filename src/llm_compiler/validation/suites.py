@@ -121,7 +121,10 @@ def humaneval(path: Path | None = None) -> list[Program]:
         if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in _HUMANEVAL_FIELDS):
             raise InputError(f"{found}, line {number}: not a problem of HumanEval-X, which has "
                              f"{', '.join(_HUMANEVAL_FIELDS)} as texts")
-        name, text = row["task_id"], row["declaration"] + row["canonical_solution"] + row["test"]
+        head = row["declaration"]
+        if head.count("{") - head.count("}") != 1:  # of CPP/38 it goes on into the solution
+            head = row.get("prompt") or head
+        name, text = row["task_id"], head + row["canonical_solution"] + row["test"]
         if name in programs:
             raise InputError(f"{found}, line {number}: {name} stands there twice")
         link = ("-lcrypto",) if "openssl/" in text else ()
