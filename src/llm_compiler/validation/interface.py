@@ -126,7 +126,9 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """A global variable; size and alignment in bytes, `layout` of one element."""
+    """A global variable; size and alignment in bytes, `layout` of one element. What is emitted elsewhere (C++'s virtual
+    tables, now and then) is not `defined`, even where its contents are known.
+    """
 
     name: str
     defined: bool
@@ -236,7 +238,7 @@ class _Reader:
         node = self.pointees.node(variable)
         return Global(
             name=walk.name(variable),
-            defined=walk.initialiser(variable) is not None,
+            defined=walk.initialiser(variable) is not None and linkage != "available_externally",
             constant=walk.is_constant(variable),
             local=linkage in _LOCAL,
             thread_local=walk.is_thread_local(variable),

@@ -91,6 +91,11 @@ class Run:
     def usable(self) -> bool:
         return self.status in (RunStatus.RETURNED, RunStatus.ENDED_BY_CALL)
 
+    @property
+    def inconclusive(self) -> bool:
+        """Ended by a limit of ours, on memory or on the number of objects: says nothing about the code."""
+        return self.status in (RunStatus.OUT_OF_MEMORY, RunStatus.DISCARDED)
+
     def same(self, other: Run) -> bool:
         """Equal in all but the soft bytes."""
         return (self.status, self.calls, self.memory, self.result, len(self.soft)) == (
