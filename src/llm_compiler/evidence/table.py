@@ -80,10 +80,6 @@ def example_of(program: str, candidate: Candidate, verdict: str) -> Example:
     return Example(program, candidate.passes.text, verdict, candidate.codegen_options, candidate.pass_options)
 
 
-def candidate_of(example: Example) -> Candidate:
-    return Candidate(PassList.parse(example.passes), example.codegen_options, example.pass_options)
-
-
 def repeat(example: Example) -> str:
     """The command that shows a failure again."""
     suite, _, rest = example.program.partition("/")

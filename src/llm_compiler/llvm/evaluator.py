@@ -53,13 +53,12 @@ class Evaluator:
         candidate = job.candidate
         bitcode, instructions = self.optimise(job)
         ir_hash = digest(bitcode)
-        size, object_hash, data, lowered = None, "", None, False
+        size, object_hash, data = None, "", None
         if job.lower:
             key = (ir_hash, job.lowering, candidate.lowering_options)
             known = self.lowered.get(key)
             if known is None or job.keep_object or job.assembly:
                 self.lib.set_options(candidate.lowering_options)
-                lowered = True
                 data = self.lower(job, bitcode)
                 if not job.assembly:
                     known = self.lowered[key] = (measure(data), digest(data))
@@ -75,7 +74,7 @@ class Evaluator:
             size, ir_hash, object_hash, instructions,
             bitcode if keep else None,
             data if job.keep_object or job.assembly else None,
-            time.process_time() - started, lowered,
+            time.process_time() - started,
         )
 
     def lower(self, job: Job, bitcode: bytes) -> bytes:

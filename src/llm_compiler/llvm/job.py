@@ -93,7 +93,6 @@ class Measurement:
     bitcode: bytes | None = field(default=None, repr=False)
     object: bytes | None = field(default=None, repr=False)
     seconds: float = 0.0
-    lowered: bool = True
 
 
 @dataclass(frozen=True)

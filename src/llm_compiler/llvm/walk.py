@@ -281,9 +281,6 @@ class Walk:
     def parameter_attributes(self, value: int, index: int, *, call: bool = False) -> dict[str, Attribute]:
         return self._attributes_at(value, index + 1, call=call)
 
-    def call_attributes(self, call: int) -> dict[str, Attribute]:
-        return self._attributes_at(call, _FUNCTION, call=True)
-
     def _attributes_at(self, value: int, index: int, *, call: bool) -> dict[str, Attribute]:
         lib = self.lib
         count = (lib.LLVMGetCallSiteAttributeCount if call else lib.LLVMGetAttributeCountAtIndex)(value, index)

@@ -169,11 +169,6 @@ class Differential:
 
     # --- inputs ---
 
-    @property
-    def functions(self) -> list[str]:
-        """Names of the functions that can be called alone."""
-        return [entry.function.name for entry in self._callable.values()]
-
     def explore(self, deadline: float | None = None) -> None:
         """Look for inputs of every function that can be called, until done or `deadline` (time.monotonic)."""
         self._explore_all(list(self._callable), deadline)

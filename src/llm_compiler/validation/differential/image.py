@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -200,10 +199,6 @@ class Image:
                         if name:
                             taken.add(name)
         return taken
-
-    def undefined(self) -> Iterator[str]:
-        """Names that an object wants from elsewhere."""
-        return (symbol.name for symbol in self.symbols if symbol.section == 0 and symbol.name)
 
 
 def _until_zero(data: bytes, at: int) -> bytes:
