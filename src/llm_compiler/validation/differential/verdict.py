@@ -105,7 +105,8 @@ class Verification:
         if not changed:
             parts.append("no function's code changed")
         else:
-            parts.append(f"{len(agreed)} of {changed} changed functions agree with clang's on {inputs} inputs")
+            if agreed or not counts[FunctionStatus.DIFFERS]:
+                parts.append(f"{len(agreed)} of {changed} changed functions agree with clang's on {inputs} inputs")
             if counts[FunctionStatus.NOT_EXECUTED]:
                 parts.append(f"{counts[FunctionStatus.NOT_EXECUTED]} not executed")
         if self.note:
