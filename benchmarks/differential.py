@@ -19,10 +19,11 @@ from pathlib import Path
 from corpus import Unit, sample, units
 from llm_compiler.errors import LlmcError
 from llm_compiler.llvm import frontend
-from llm_compiler.llvm.job import Inspection, Job, Limits
+from llm_compiler.llvm.job import Job, Limits
 from llm_compiler.llvm.pipeline import Candidate, PassList
-from llm_compiler.llvm.target import Lowering
 from llm_compiler.llvm.worker import WorkerPool
+from llm_compiler.tuning import output
+from llm_compiler.tuning.source import open_source
 from llm_compiler.validation.differential import Effort, FunctionStatus, open_differential
 from sources import SETS
 
@@ -50,16 +51,13 @@ def survey(unit: Unit, pool: WorkerPool, effort: Effort, tally: Tally, verbose: 
     """Add one translation unit. Raises LlmcError."""
     with frontend.temporary_folder() as name:
         folder = Path(name)
-        clang = frontend.clang_for("x86_64-unknown-linux-gnu", frontend.is_cxx(unit.source))
-        bitcode, reference = folder / "unoptimised.bc", folder / "reference.o"
-        frontend.emit_unoptimised(clang, unit.source, unit.flags, bitcode)
-        clang.run([*unit.flags, "-Oz", "-c", str(unit.source), "-o", str(reference)])
-        inspection = pool.inspect(bitcode)
-        if not isinstance(inspection, Inspection) or not inspection.functions:
+        opened = open_source(unit.source, folder, pool, cflags=unit.flags)
+        if not opened.inspection.functions:
             return
-        lowering = Lowering(inspection.triple, relocation=inspection.relocation, code_model=inspection.code_model)
+        bitcode, lowering = opened.bitcode, opened.lowering
+        reference = output.clang_output(opened, output.Kind.OBJECT, folder)
         started = time.monotonic()
-        with open_differential(pool, bitcode, lowering, reference.read_bytes(), folder, effort) as differential:
+        with open_differential(pool, bitcode, lowering, reference, folder, effort) as differential:
             differential.explore()
             tally.seconds += time.monotonic() - started
             tally.files += 1

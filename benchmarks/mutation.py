@@ -26,11 +26,12 @@ from pathlib import Path
 from corpus import Unit, sample, units
 from llm_compiler.errors import LlmcError
 from llm_compiler.llvm import frontend, library
-from llm_compiler.llvm.job import Inspection, Job, Limits, Measurement
+from llm_compiler.llvm.job import Job, Limits, Measurement
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import Lowering, Profile
 from llm_compiler.llvm.worker import WorkerPool
+from llm_compiler.tuning.source import open_source
 from llm_compiler.validation.differential import Differential, Effort, open_differential
 from mutators import (
     Instruction,
@@ -136,17 +137,16 @@ def survey_unit(unit: Unit, pool: WorkerPool, survey: Survey, functions: int, la
     with frontend.temporary_folder() as name:
         folder = Path(name)
         clang = frontend.clang_for("x86_64-unknown-linux-gnu", frontend.is_cxx(unit.source))
-        bitcode, optimised, path = folder / "unoptimised.bc", folder / "optimised.bc", folder / "optimised.ll"
+        optimised, path = folder / "optimised.bc", folder / "optimised.ll"
         frontend.emit_optimised(clang, unit.source, unit.flags, optimised)
         text = print_ir(optimised.read_bytes())
         if len(text) > largest:
             return
         path.write_text(text)
-        frontend.emit_unoptimised(clang, unit.source, unit.flags, bitcode)
-        inspection = pool.inspect(bitcode)
-        if not isinstance(inspection, Inspection) or not inspection.functions:
+        opened = open_source(unit.source, folder, pool, cflags=unit.flags)
+        if not opened.inspection.functions:
             return
-        lowering = Lowering(inspection.triple, relocation=inspection.relocation, code_model=inspection.code_model)
+        bitcode, lowering = opened.bitcode, opened.lowering
         # From the text, as the mutants: text and bitcode differ in the order of uses.
         base = lower(pool, path, lowering)
         counted = lower(pool, path, replace(lowering, profile=Profile.PAPER), _BLOCKS, bitcode=True)

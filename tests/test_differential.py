@@ -267,3 +267,17 @@ def test_inline_functions_of_c_have_a_body(pool: WorkerPool, tmp_path: Path) -> 
         assert differential.check(compiled(tmp_path, text, level="-O1")).wrong is None
         assert any(item.name == "f" and item.inputs >= 3 for item in differential.executability())
         assert differential.check(compiled(tmp_path, text.replace("^ 1", "^ 2"))).wrong is not None
+
+
+def test_only_callers_that_were_run_vouch_for_a_local_function(pool: WorkerPool, tmp_path: Path) -> None:
+    """`g` is wrong, and stops the run before `f`, the only way to `local`, had its turn."""
+    text = ("int g(int a) { return a / 3; } static __attribute__((noinline)) int local(int a) { return a / 7; } "
+            "int f(int a) { return local(a) ^ local(a + 1); }")
+    with opened(pool, tmp_path, text) as differential:
+        differential.explore()
+        other = compiled(tmp_path, text.replace("a / 3", "a / 5").replace("a / 7", "a / 9"))
+        stopped = differential.check(other, stop=True)
+        assert verdict(stopped, "g") is FunctionStatus.DIFFERS
+        assert verdict(stopped, "local") is FunctionStatus.NOT_EXECUTED
+        right = differential.check(compiled(tmp_path, text, level="-O1"))
+        assert right.wrong is None

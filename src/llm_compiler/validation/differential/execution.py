@@ -134,6 +134,7 @@ class Differential:
             raise
         self._explored: dict[int, _Explored] = {}
         self._has_state = any(item.defined and item.local and not item.constant for item in interface.globals)
+        self._callees = {function.name: frozenset(function.callees) for function in interface.functions}
         self._covered: set[int] = set()
         self._blocks: dict[str, list[int]] = {}
         for index, (name, _) in enumerate(self._checked.blocks):
@@ -196,8 +197,7 @@ class Differential:
             if not function.defined or function.intrinsic:
                 continue
             explored = by_name.get(function.name)
-            blocks = self._blocks.get(function.name, [])
-            covered = sum(block in self._covered for block in blocks)
+            covered, blocks = self._coverage(function.name)
             inputs = len(explored.inputs) if explored is not None else 0
             via = not inputs and covered > 0
             reason = ""
@@ -205,7 +205,7 @@ class Differential:
                 reason = explored.refuse() if explored is not None else self._driver.refused.get(
                     function.name, "no caller that could be run reaches it")
             status = FunctionStatus.AGREED if inputs or via else FunctionStatus.NOT_EXECUTED
-            found.append(FunctionVerdict(function.name, status, inputs, covered, len(blocks), reason, via))
+            found.append(FunctionVerdict(function.name, status, inputs, covered, blocks, reason, via))
         return found
 
     def _explore(self, index: int, entry: Entry, deadline: float | None) -> _Explored:
@@ -266,17 +266,17 @@ class Differential:
         """Neighbours of inputs that reached a new block: what is seldom reached is run more than once."""
         inputs = [(*seeds[:15], random_.getrandbits(64))
                   for seeds, _ in fresh[-24:] for _ in range(self._effort.children)]
-        try:
-            runs = self._checked.run(index, inputs, limit=self._effort.limit)
-        except ProgramError:
-            return []
-        return [(seeds, run) for seeds, run in zip(inputs, runs, strict=True) if run.usable]
+        return self._usable(index, inputs)
 
     def _sequences(self, index: int, chosen: Sequence[tuple[tuple[int, ...], Run]],
                    random_: random.Random) -> list[tuple[tuple[int, ...], Run]]:
         """Inputs with a call of another function after them: what the first leaves in variables shows there."""
         others = list(self._callable)
         inputs = [(*seeds[:15], random_.choice(others)) for seeds, _ in chosen[: max(4, self._effort.kept // 4)]]
+        return self._usable(index, inputs)
+
+    def _usable(self, index: int, inputs: Sequence[tuple[int, ...]]) -> list[tuple[tuple[int, ...], Run]]:
+        """Inputs that the checked version runs through; none when it gives up."""
         try:
             runs = self._checked.run(index, inputs, limit=self._effort.limit)
         except ProgramError:
@@ -322,7 +322,7 @@ class Differential:
                       if entry.function.name in digests
                       and (not entry.function.local or entry.function.name in taken)}
             wanted = self._wanted(usable, changed)
-            if deadline is not None:  # half the time for inputs, half for runs
+            if deadline is not None:  # the rest is for the candidate's runs
                 now = time.monotonic()
                 self._explore_all(wanted, now + 0.6 * (deadline - now))
             else:
@@ -346,31 +346,32 @@ class Differential:
     def _wanted(self, usable: Mapping[int, Entry], changed: set[str]) -> list[int]:
         """Entries to run: changed functions, then those that reach changed ones which cannot be called alone."""
         hidden = changed - {entry.function.name for entry in usable.values()}
-        callees = {function.name: function.callees for function in self.interface.functions}
         sought = changed if self._effort.callers else hidden
-
-        def reaches(name: str) -> bool:
-            seen, todo = {name}, [name]
-            while todo:
-                for callee in callees.get(todo.pop(), ()):
-                    if callee in sought:
-                        return True
-                    if callee not in seen:
-                        seen.add(callee)
-                        todo.append(callee)
-            return False
-
         first = [index for index, entry in usable.items() if entry.function.name in changed]
-        return first if not sought else first + [index for index, entry in usable.items()
-                        if entry.function.name not in changed and reaches(entry.function.name)]
+        return first + [index for index, entry in usable.items() if entry.function.name not in changed
+                        and not sought.isdisjoint(self._reachable(entry.function.name))]
+
+    def _reachable(self, name: str) -> set[str]:
+        """Functions that a function calls, directly or through others."""
+        seen: set[str] = set()
+        todo = [name]
+        while todo:
+            new = self._callees.get(todo.pop(), frozenset()) - seen
+            seen |= new
+            todo += new
+        return seen
+
+    def _coverage(self, name: str) -> tuple[int, int]:
+        """Blocks of a function that counted inputs reach, and all of them."""
+        blocks = self._blocks.get(name, [])
+        return sum(block in self._covered for block in blocks), len(blocks)
 
     def _check(self, program: Program, index: int, entry: Entry) -> FunctionVerdict:
         name = entry.function.name
         explored = self._explored.get(index, _Explored())
-        blocks = self._blocks.get(name, [])
-        covered = sum(block in self._covered for block in blocks)
+        covered, blocks = self._coverage(name)
         if not explored.inputs:
-            return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, len(blocks), explored.refuse())
+            return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, blocks, explored.refuse())
         limit = max(0.2, 10 * self._effort.limit)
         agreed = 0
         inputs = list(explored.inputs)
@@ -379,7 +380,7 @@ class Differential:
             try:
                 runs = program.run(index, [item.seeds for item in some], limit=limit, patience=10 + len(some) * limit)
             except ProgramError as error:
-                return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, len(blocks), str(error))
+                return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, blocks, str(error))
             for item, run in zip(some, runs, strict=True):
                 if _equal(item, run):
                     agreed += 1
@@ -388,14 +389,14 @@ class Differential:
                     continue
                 defined, example = self._confirm(program, index, entry, item)
                 if example is not None:
-                    return FunctionVerdict(name, FunctionStatus.DIFFERS, agreed, covered, len(blocks),
+                    return FunctionVerdict(name, FunctionStatus.DIFFERS, agreed, covered, blocks,
                                            counterexample=example)
                 if not defined:
                     explored.inputs.remove(item)  # it counted by chance
         if not agreed:
-            return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, len(blocks),
+            return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, blocks,
                                    "its inputs depend on what is undefined")
-        return FunctionVerdict(name, FunctionStatus.AGREED, agreed, covered, len(blocks))
+        return FunctionVerdict(name, FunctionStatus.AGREED, agreed, covered, blocks)
 
     def _confirm(self, program: Program, index: int, entry: Entry,
                  item: _Counted) -> tuple[bool, Counterexample | None]:
@@ -430,27 +431,27 @@ class Differential:
     def _verification(self, results: dict[str, FunctionVerdict], changed: set[str], digests: dict[str, str], note: str,
                       started: float) -> Verification:
         verdicts = []
-        ran = any(item.inputs for item in results.values())
+        through = {callee for item in results.values() if item.status is FunctionStatus.AGREED
+                   for callee in self._reachable(item.name)}
         for function in self.interface.functions:
             name = function.name
             if not function.defined or function.intrinsic:
                 continue
-            blocks = self._blocks.get(name, [])
-            covered = sum(block in self._covered for block in blocks)
+            covered, blocks = self._coverage(name)
             if name in results and (name in changed or results[name].status is FunctionStatus.DIFFERS):
                 verdicts.append(results[name])
             elif name not in self._digests and name not in digests:
-                verdicts.append(FunctionVerdict(name, FunctionStatus.GONE, 0, covered, len(blocks)))
+                verdicts.append(FunctionVerdict(name, FunctionStatus.GONE, 0, covered, blocks))
             elif name not in changed:
-                verdicts.append(FunctionVerdict(name, FunctionStatus.UNCHANGED, 0, covered, len(blocks)))
-            elif covered and ran:
-                verdicts.append(FunctionVerdict(name, FunctionStatus.AGREED, 0, covered, len(blocks), via=True))
+                verdicts.append(FunctionVerdict(name, FunctionStatus.UNCHANGED, 0, covered, blocks))
+            elif covered and name in through:
+                verdicts.append(FunctionVerdict(name, FunctionStatus.AGREED, 0, covered, blocks, via=True))
             else:
                 reason = self._driver.refused.get(name, "")
                 if not reason:
                     reason = (note or "it is local, and no caller that could be run reaches it" if function.local
                               else note or "one of the versions lacks it")
-                verdicts.append(FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, len(blocks), reason))
+                verdicts.append(FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, blocks, reason))
         return Verification(tuple(verdicts), note, time.monotonic() - started)
 
     def reached(self, instrumented: bytes) -> dict[str, set[int]]:
