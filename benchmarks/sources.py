@@ -30,7 +30,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-BUILD_LIMIT = 1800.0  # seconds for one command of a package's build
+from llm_compiler.corpus.archive import Archive, SourceError, field_of, licence_names, run
+from llm_compiler.errors import LlmcError
+from llm_compiler.paths import write_atomically
+
 FLAGS = "-Oz"
 C_SUFFIXES = frozenset({".c"})
 CXX_SUFFIXES = frozenset({".cc", ".cpp", ".cxx", ".C"})
@@ -56,10 +59,6 @@ if log:
     os.write(handle, (json.dumps(entry) + "\\n").encode())  # one write: whole lines under make -j
 sys.exit(status)
 """
-
-
-class SourceError(Exception):
-    """A package could not be fetched, unpacked or built."""
 
 
 @dataclass(frozen=True)
@@ -156,92 +155,6 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(argv: list[str], *, cwd: Path, log: Path, env: dict[str, str] | None = None) -> None:
-    """Run a command into a log file; on failure, timeout or Ctrl-C kill all its processes."""
-    with log.open("a") as stream:
-        print("$", *argv, file=stream, flush=True)
-        process = subprocess.Popen(
-            argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            status = process.wait(BUILD_LIMIT)
-        except subprocess.TimeoutExpired as error:
-            raise SourceError(f"`{argv[0]}` ran longer than {BUILD_LIMIT:.0f} s, see {log}") from error
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-    if status != 0:
-        raise SourceError(f"`{argv[0]}` failed with status {status}, see {log}")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step, so that no reader meets half of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-class Archive:
-    """Source packages of the running Debian release, through a private apt."""
-
-    def __init__(self, cache: Path) -> None:
-        """Missing tools raise SourceError; the index is read at the first download."""
-        self._home = cache / "apt"
-        self._ready = False
-        for tool in ("apt-get", "dpkg-source"):
-            if shutil.which(tool) is None:
-                raise SourceError(f"`{tool}` is missing: run `apt-get install dpkg-dev` on a Debian system.")
-
-    def download(self, package: str) -> Path:
-        """Fetch a source package and return its ``.dsc`` file."""
-        log = self._home / "log.txt"
-        if not self._ready:
-            self._configure()
-            run(["apt-get", f"-c={self._home / 'apt.conf'}", "-q", "update"], cwd=self._home, log=log)
-            self._ready = True
-        folder = self._home / "packages" / package
-        folder.mkdir(parents=True, exist_ok=True)
-        for stale in folder.glob("*.dsc"):
-            stale.unlink()
-        command = ["apt-get", f"-c={self._home / 'apt.conf'}", "-q", "source", "--download-only", package]
-        run(command, cwd=folder, log=log)
-        return next(folder.glob("*.dsc"))
-
-    def _configure(self) -> None:
-        """Write apt.conf and the source lists; only the base suite, which changes with point releases alone."""
-        release = dict(re.findall(r'^(\w+)="?([^"\n]*)', Path("/etc/os-release").read_text(), re.MULTILINE))
-        codename = release.get("VERSION_CODENAME", "")
-        for folder in ("state/lists/partial", "cache/archives/partial", "sources"):
-            (self._home / folder).mkdir(parents=True, exist_ok=True)
-        (self._home / "state/status").touch()
-        system = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-        texts = {path: path.read_text() for path in system if path.is_file()}
-        lines = [line for path, text in texts.items() if path.suffix == ".list" for line in text.splitlines()]
-        one_line = [line for line in lines if re.match(rf"deb\s+(\[[^]]*\]\s+)?\S+\s+{codename}\s", line)]
-        stanzas = [s for path, text in texts.items() if path.suffix == ".sources" for s in text.split("\n\n")]
-        blocks = [
-            re.sub(r"(?m)^Suites:.*$", f"Suites: {codename}", re.sub(r"(?m)^Types:.*$", "Types: deb-src", stanza))
-            for stanza in stanzas
-            if re.search(rf"(?m)^Suites:(.*\s)?{codename}(\s|$)", stanza) and "Enabled: no" not in stanza
-        ]
-        if not codename or not (one_line or blocks):
-            raise SourceError("No apt source of this machine names its Debian release; see /etc/apt/sources.list.d.")
-        sources = self._home / "sources"
-        (sources / "system.list").write_text("".join(f"deb-src{line[3:]}\n" for line in dict.fromkeys(one_line)))
-        (sources / "system.sources").write_text("\n\n".join(blocks) + "\n")
-        settings = {
-            "Dir::State": self._home / "state", "Dir::State::status": self._home / "state/status",
-            "Dir::Cache": self._home / "cache", "Dir::Etc::SourceList": "/dev/null",
-            "Dir::Etc::SourceParts": sources, "APT::Sandbox::User": "root",
-        }  # fmt: skip
-        # The hooks of container images delete files of the system's own apt.
-        cleared = "#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n"
-        text = cleared + "".join(f'{name} "{value}";\n' for name, value in settings.items())
-        write_atomically(self._home / "apt.conf", text)
-
-
 @dataclass(frozen=True)
 class Toolchain:
     """A real clang behind two recording compilers, ``cc`` and ``c++``."""
@@ -259,10 +172,10 @@ class Toolchain:
         version = subprocess.run([clang, "--version"], capture_output=True, text=True, check=True).stdout
         folder = cache / "tools"
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "recorder.py", RECORDER)
+        write_atomically(folder / "recorder.py", RECORDER.encode())
         for name, real in (("cc", clang), ("c++", clangxx)):
             script = f'#!/bin/sh\nexec "{sys.executable}" -S -E "{folder / "recorder.py"}" "{real}" "$@"\n'
-            write_atomically(folder / name, script)
+            write_atomically(folder / name, script.encode())
             (folder / name).chmod(0o755)
         return cls(clang, version.splitlines()[0], folder)
 
@@ -350,18 +263,15 @@ def prepare(package: str, recipe: Recipe, archive: Archive, toolchain: Toolchain
     commands = list(compilations(record, source)) if record.exists() else []
     if not commands:
         raise SourceError(f"its build compiled nothing, see {log}")
-    write_atomically(home / "compile_commands.json", json.dumps(commands, indent=1) + "\n")
+    write_atomically(home / "compile_commands.json", (json.dumps(commands, indent=1) + "\n").encode())
     suffixes = [Path(command["file"]).suffix for command in commands]
-    notice = source / "debian" / "copyright"
-    licences = re.findall(r"(?m)^License: *(\S.*)$", notice.read_text(errors="replace")) if notice.exists() else []
-    version = re.search(r"(?m)^Version: *(\S+)$", dsc.read_text())
     manifest = {
-        "package": package, "version": version.group(1) if version else "", "licences": sorted(set(licences)),
+        "package": package, "version": field_of(dsc, "Version"), "licences": licence_names(source),
         "dsc": dsc.name, "dsc_sha256": hashlib.sha256(dsc.read_bytes()).hexdigest(), "clang": toolchain.version,
         "recipe": json.loads(json.dumps(asdict(recipe))), "c": sum(suffix in C_SUFFIXES for suffix in suffixes),
         "c++": sum(suffix in CXX_SUFFIXES for suffix in suffixes),
     }  # fmt: skip
-    write_atomically(home / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+    write_atomically(home / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
 
 
 def manifest_of(home: Path, recipe: Recipe, toolchain: Toolchain) -> dict[str, Any] | None:
@@ -432,7 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
                 try:
                     if manifest_of(home, recipe, toolchain) is None:
                         prepare(name, recipe, archive, toolchain, home=home, jobs=options.jobs)
-                except (SourceError, OSError) as error:
+                except (LlmcError, OSError) as error:
                     say(f"{name}: failed: {error}")
                     failed = True
                     continue

@@ -29,9 +29,16 @@ def main() -> None:
     parts = [_HEAD, f"```text\n{help_of()}\n```\n"]
     for command in app.registered_commands:
         name = command.name or ""
-        text = help_of(name) if name not in ("cc", "c++") else _docstring(command.callback)
-        parts.append(f"## llmc {name}\n\n```text\n{text}\n```\n")
+        parts.append(_section(help_of(name) if name not in ("cc", "c++") else _docstring(command.callback), name))
+    for group in app.registered_groups:
+        for command in group.typer_instance.registered_commands if group.typer_instance else ():
+            words = group.name or "", command.name or ""
+            parts.append(_section(help_of(*words), *words))
     (Path(__file__).parent / "cli.md").write_text("\n".join(parts))
+
+
+def _section(text: str, *command: str) -> str:
+    return f"## llmc {' '.join(command)}\n\n```text\n{text}\n```\n"
 
 
 def _docstring(callback: object) -> str:

@@ -588,10 +588,13 @@ def test_help_loads_no_llvm() -> None:
 
 def test_every_command_and_option_is_in_the_reference(llmc: Llmc) -> None:
     reference = (Path(__file__).parent.parent / "docs" / "cli.md").read_text()
-    for registered in app.registered_commands:
-        name = registered.name or ""
+    commands = [(command.name or "",) for command in app.registered_commands]
+    commands += [(group.name or "", command.name or "") for group in app.registered_groups if group.typer_instance
+                 for command in group.typer_instance.registered_commands]
+    for words in commands:
+        name = " ".join(words)
         section = reference.partition(f"## llmc {name}\n")[2].partition("\n## ")[0]
         assert section, f"`llmc {name}` is missing; run docs/make_cli.py"
         if name not in ("cc", "c++"):
-            for option in re.findall(r"^ +(?:-\w, )?(--[\w-]+)", llmc(name, "--help").out, re.MULTILINE):
+            for option in re.findall(r"^ +(?:-\w, )?(--[\w-]+)", llmc(*words, "--help").out, re.MULTILINE):
                 assert option in section, f"{option} of `llmc {name}` is missing; run docs/make_cli.py"

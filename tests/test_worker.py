@@ -103,6 +103,25 @@ def test_what_one_job_printed_is_not_the_next_ones(pool: WorkerPool, tiny: Path)
     assert refused.status is Status.INVALID and refused.message.startswith("llmc: Unknown command line argument")
 
 
+def test_what_other_libraries_left_to_be_done_at_exit_does_not_hold_up_a_refused_option(tiny: Path) -> None:
+    script = f"""
+import ctypes, os
+from pathlib import Path
+from llm_compiler.llvm.job import Job, Limits
+from llm_compiler.llvm.pipeline import Candidate, PassList
+from llm_compiler.llvm.target import Lowering
+from llm_compiler.llvm.worker import WorkerPool
+libc = ctypes.CDLL(None)
+libc.on_exit(libc.pause, None)
+with WorkerPool(1, Limits(20)) as pool:
+    job = Job(Path({str(tiny)!r}), Candidate(PassList.parse("gvn"), ("-no-such-option",)), Lowering())
+    print(pool.run(job).status, flush=True)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "invalid\n", done.stderr
+
+
 def test_missing_input(pool: WorkerPool, tmp_path: Path, tiny: Path) -> None:
     for given in (job(tmp_path / "absent.bc"), tmp_path / "absent.bc", tmp_path):
         outcome = pool.run(given)

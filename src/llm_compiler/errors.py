@@ -4,7 +4,8 @@
     ├── InputError           a file that cannot be tuned (missing, not IR, corrupted, optnone …)
     ├── PipelineError        a pass list or option that does not parse or that this LLVM does not know
     ├── CompileError         clang refused the input; `diagnostics` holds what it printed
-    └── ToolchainError       libLLVM, clang or zig is missing or unusable
+    ├── ToolchainError       libLLVM, clang or zig is missing or unusable
+    └── StorageError         a file that cannot be written: the disk is full or the folder is read-only
 
 Outcomes of evaluations (crashed, timed out …) are values, never exceptions: see `llvm.job.Status`.
 """
@@ -34,3 +35,7 @@ class CompileError(LlmcError):
 
 class ToolchainError(LlmcError):
     """A library or program that is needed was not found or does not work."""
+
+
+class StorageError(LlmcError):
+    """A result cannot be written."""

@@ -48,11 +48,12 @@ def tokenize(text: str) -> Iterator[str]:
         yield word
 
 
-class _ResponseFileError(Exception):
-    pass
+class ResponseFileError(Exception):
+    """A response file that is clang's to read; its argument is the exception's."""
 
 
-def _expand(argv: Sequence[str], cwd: str, depth: int = 0) -> Iterator[str]:
+def expand(argv: Sequence[str], cwd: str, depth: int = 0) -> Iterator[str]:
+    """The arguments with response files replaced by what they hold. Raises ResponseFileError."""
     for argument in argv:
         if not argument.startswith("@") or len(argument) == 1:
             yield argument
@@ -63,8 +64,8 @@ def _expand(argv: Sequence[str], cwd: str, depth: int = 0) -> Iterator[str]:
         except (OSError, ValueError):
             data = b"\0"
         if b"\0" in data or data.startswith(b"\xef\xbb\xbf") or depth > 20:  # UTF-16 and marks: clang's to read
-            raise _ResponseFileError(argument)
-        yield from _expand(list(tokenize(os.fsdecode(data))), cwd, depth + 1)
+            raise ResponseFileError(argument)
+        yield from expand(list(tokenize(os.fsdecode(data))), cwd, depth + 1)
 
 
 class _Scan:
@@ -148,8 +149,8 @@ def plan(argv: Sequence[str], *, env: Mapping[str, str], cwd: str, machine: str 
         scan.against.append((Reason.SWITCHED_OFF, ""))
     scan.against += [(Reason.ENVIRONMENT, name) for name in _environment_in_the_way(env)]
     try:
-        scan.run(list(_expand(argv, cwd)))
-    except _ResponseFileError as error:
+        scan.run(list(expand(argv, cwd)))
+    except ResponseFileError as error:
         scan.against.append((Reason.RESPONSE_FILE, str(error)))
 
     source, language = scan.inputs[0] if scan.inputs else ("", "")

@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from llm_compiler import __version__
-from llm_compiler.cli import check, doctor, opt, passes, size, tune, verify
+from llm_compiler.cli import (
+    check,
+    corpus,
+    corpus_index,
+    dataset,
+    dataset_flags,
+    dataset_tasks,
+    doctor,
+    opt,
+    passes,
+    size,
+    tune,
+    verify,
+)
 from llm_compiler.cli.common import CflagsCommand, say
 from llm_compiler.errors import LlmcError
 
@@ -40,6 +53,14 @@ app.command("verify", cls=CflagsCommand)(verify.verify)
 app.command("passes")(passes.passes)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
+
+corpus.app.command("functions")(corpus_index.functions)
+corpus.app.command("stats")(corpus_index.stats)
+app.add_typer(corpus.app, name="corpus")
+
+for command in (dataset_tasks.pretraining, dataset_tasks.emulation, dataset_flags.flags, dataset_tasks.disassembly):
+    dataset.app.command(command.__name__)(command)
+app.add_typer(dataset.app, name="dataset")
 
 _TO_CLANG = {"ignore_unknown_options": True, "allow_extra_args": True}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llm_compiler.cli.common import say, validated
+from llm_compiler.cli.common import cores, say, validated
 from llm_compiler.errors import InputError, PipelineError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def check(
     failed = False
     # On a busy machine a program waits for its processor.
     limits = SandboxLimits(cpu_seconds=timeout, wall_seconds=3 * timeout)
-    with PassListEval(programs, jobs=jobs or len(os.sched_getaffinity(0)), limits=limits) as evaluation:
+    with PassListEval(programs, jobs=jobs or cores(), limits=limits) as evaluation:
         for line in evaluation.prepare(_progress("programs made ready")):
             say(f"left out {line}")
         for label, candidate in candidates:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand
+
+from llm_compiler.errors import InputError
 
 if TYPE_CHECKING:
     from llm_compiler.llvm.pipeline import PassList
@@ -37,6 +41,19 @@ def cflags(ctx: typer.Context) -> tuple[str, ...]:
 def say(sentence: str) -> None:
     """A sentence for the user, on stderr."""
     print(f"llmc: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+
+
+def need_corpus() -> None:
+    """Raises InputError that says what to install when packages of the extra `corpus` are missing."""
+    missing = [name for name in ("pyarrow", "numpy", "tokenizers") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; "
+                         "pip install 'llm-compiler[corpus]'")
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def exit_code(done: int, failed: int) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_compiler.cli.common import cflags, exit_code, say
+from llm_compiler.cli.common import cflags, cores, exit_code, say
 from llm_compiler.errors import InputError, LlmcError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def tune(
         raise InputError("--jobs must be at least 1")
     options = TuningOptions(
         budget=Budget.parse(budget), profile=Profile(profile), strategy=strategy, tier=Tier.parse(trust),
-        target=target, jobs=jobs or len(os.sched_getaffinity(0)), seed=seed, cflags=cflags(ctx), store=not no_store,
+        target=target, jobs=jobs or cores(), seed=seed, cflags=cflags(ctx), store=not no_store,
         verify=Level.parse(verify))
     with temporary_folder() as folder:
         units = _units(inputs or [], options.cflags, compile_commands, Path(folder))

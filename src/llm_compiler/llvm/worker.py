@@ -5,6 +5,7 @@ and replaced. What LLVM does to a worker comes back as an `Outcome`, never as an
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import os
@@ -43,21 +44,24 @@ def _serve(channel: socket.socket, memory: int) -> None:
         message = _receive(channel)
         if message is None:
             return
-        job = pickle.loads(message)
-        try:
-            if isinstance(job, Path):
-                outcome = Outcome(Status.MEASURED, inspection=evaluator.inspect(job))
-            elif isinstance(job, Reading):
-                outcome = Outcome(Status.MEASURED, value=job.reader(job.input.read_bytes()))
-            else:
-                outcome = Outcome(Status.MEASURED, evaluator.run(job))
-        except (PipelineError, InputError) as error:
-            outcome = Outcome(Status.INVALID, message=str(error))
-        except MemoryError:
-            outcome = Outcome(Status.OUT_OF_MEMORY, message=f"more than {memory >> 20} MB")
-        except (OSError, LlmcError) as error:
-            outcome = Outcome(Status.INVALID, message=f"{type(error).__name__}: {error}")
+        outcome = perform(evaluator, pickle.loads(message), memory)
         _send(channel, pickle.dumps(outcome, protocol=5))
+
+
+def perform(evaluator: Evaluator, job: Job | Reading | Path, memory: int) -> Outcome:
+    """Do a job in this process, which LLVM may end. memory: the limit in bytes, for the message."""
+    try:
+        if isinstance(job, Path):
+            return Outcome(Status.MEASURED, inspection=evaluator.inspect(job))
+        if isinstance(job, Reading):
+            return Outcome(Status.MEASURED, value=job.reader(job.input.read_bytes()))
+        return Outcome(Status.MEASURED, evaluator.run(job))
+    except (PipelineError, InputError) as error:
+        return Outcome(Status.INVALID, message=str(error))
+    except MemoryError:
+        return Outcome(Status.OUT_OF_MEMORY, message=f"more than {memory >> 20} MB")
+    except (OSError, LlmcError) as error:
+        return Outcome(Status.INVALID, message=f"{type(error).__name__}: {error}")
 
 
 def _become_worker(channel: socket.socket, limits: Limits, stderr: int) -> None:
@@ -73,6 +77,9 @@ def _become_worker(channel: socket.socket, limits: Limits, stderr: int) -> None:
     os.dup2(null, 1)
     os.dup2(stderr, 2)
     gc.disable()
+    # LLVM calls exit() over options; what other libraries left to be done then may wait for threads of the parent.
+    libc = ctypes.CDLL(None)
+    libc.on_exit(libc._exit, None)
     _serve(channel, limits.memory)
 
 
@@ -127,6 +134,7 @@ class WorkerPool:
         self.jobs = jobs
         self.crash_folder = crash_folder
         self.lost_workers = 0
+        self.killed_workers = 0  # by SIGKILL, so not by LLVM: from outside, or because memory ran out
         self._workers: list[_Worker] = []
         self._queue: deque[tuple[int, Job | Reading | Path]] = deque()
         self._tickets = 0
@@ -298,6 +306,7 @@ class WorkerPool:
         if "out of memory" in lowered or "bad_alloc" in lowered or "memoryerror" in lowered:
             outcome = Outcome(Status.OUT_OF_MEMORY, message=f"more than {self.limits.memory >> 20} MB")
         elif os.WIFSIGNALED(status):
+            self.killed_workers += os.WTERMSIG(status) == signal.SIGKILL
             name = signal.Signals(os.WTERMSIG(status)).name
             last = stderr.splitlines()[-1] if stderr else ""
             outcome = Outcome(Status.CRASHED, message=f"{name} {last}".strip())

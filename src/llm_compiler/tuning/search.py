@@ -13,16 +13,26 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from llm_compiler.llvm.job import Job, Outcome, Status
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import Lowering
-from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tuning import edit
 from llm_compiler.tuning.strategies import Score, Strategy
 
 WINDOW = 8
 _MINIMISE_SHARE = 0.15
+
+
+class Pool(Protocol):
+    """Where jobs are done: a WorkerPool, or a stand-in inside a worker."""
+
+    def submit(self, job: Job) -> int: ...
+
+    def wait(self, timeout: float | None = None) -> list[tuple[int, Outcome]]: ...
+
+    def cancel(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class Search:
     RANKED = 8
 
     def __init__(
-        self, pool: WorkerPool, input: Path, lowering: Lowering, *, deadline: float | None = None,
+        self, pool: Pool, input: Path, lowering: Lowering, *, deadline: float | None = None,
         evaluations: int | None = None, on_progress: Callable[[SearchState], None] | None = None,
         count: Candidate | None = None, insertions: Callable[[Candidate], list[Candidate]] | None = None,
     ) -> None:

@@ -1,0 +1,1 @@
+"""From source packages to training shards: recording builds, functions, deduplication, splits, shards."""

