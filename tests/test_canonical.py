@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm_compiler.corpus.canonical import Extracted, canonical_hash, extract, extract_all, shapes, shingles
+from llm_compiler.corpus import extraction
+from llm_compiler.corpus.canonical import canonical_hash, shapes, shingles
 from llm_compiler.corpus.duplicates import MIN_SHINGLES, numbers, resemblance, signature
+from llm_compiler.corpus.extraction import Extracted
 from llm_compiler.corpus.functions import text_of
+from llm_compiler.corpus.moduletext import ModuleText
 from llm_compiler.errors import InputError
 from llm_compiler.llvm import library
 from llm_compiler.llvm.module import Context
@@ -110,6 +114,15 @@ attributes #3 = { "frame-pointer"="none" }
 def sound(text: str) -> None:
     with Context(library.load()) as context:
         assert context.parse(text.encode()).verify() is None
+
+
+def extract(text: str, name: str) -> Extracted:
+    return extraction.extract(ModuleText(text), f"@{name}")
+
+
+def extract_all(text: str) -> Iterator[Extracted]:
+    module = ModuleText(text)
+    return (extraction.extract(module, symbol) for symbol in module.names())
 
 
 def hash_of(text: str, name: str = "work") -> str:
@@ -275,7 +288,7 @@ def test_shapes_hold_no_names_but_intrinsics() -> None:
         "declare void @llvm.trap()\ndeclare void @named(ptr, i32)\n"
         "define void @f(ptr noundef %p) {\n  call void @named(ptr nonnull %p, i32 12)\n  call void @llvm.trap()\n"
         "  store i32 70000, ptr %p, align 4\n  ret void\n}\n"))
-    lines = ["  call void (ptr , i32 12)", "  call void @llvm.trap()", "  store i32 70000, ptr ", "  ret void"]
+    lines = [b"  call void (ptr , i32 12)", b"  call void @llvm.trap()", b"  store i32 70000, ptr ", b"  ret void"]
     assert shapes(extract(text, "f"))[1:] == lines
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_compiler.corpus.canonical import extract_all
+from llm_compiler.corpus.extraction import extract
+from llm_compiler.corpus.moduletext import ModuleText
 from llm_compiler.llvm import library
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.target import Lowering, Profile, TargetMachine
@@ -68,9 +69,10 @@ def test_a_module_comes_back(program: str) -> None:
 
 def test_functions_come_back_and_twice_is_once(program: str) -> None:
     seen = 0
-    for function in extract_all(program):
+    module = ModuleText(program)
+    for symbol in module.names():
         with Context(library.load()) as context:
-            text = context.parse(function.text.encode()).text()
+            text = context.parse(extract(module, symbol).text.encode()).text()
         short = compact(text)
         assert compiled(expand(short))[1] == compiled(text)[1]
         with Context(library.load()) as context:

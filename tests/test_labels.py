@@ -77,7 +77,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, clang: str) -> Path:
                        "status": "duplicate" if names[0] == "sum" else "kept", "detail": "", "new_functions": 2})
     for package in packages:
         write_shard(folder / "modules" / f"{package}-000.parquet", modules[package], schema.MODULES, {})
-        write_shard(folder / "functions" / f"{package}.parquet", packages[package], schema.FUNCTIONS, {})
+    written = [write_shard(folder / "functions" / f"{package}.parquet", rows, schema.FUNCTIONS, {})
+               for package, rows in packages.items()]
+    Manifest.of(folder / "functions", written, task="functions", counts={}, parameters={}).write(folder / "functions")
     write_shard(folder / "functions" / "modules.parquet", status, schema.MODULE_STATUS, {})
     return folder
 

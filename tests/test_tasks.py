@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections import Counter
@@ -26,9 +27,11 @@ from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.llvm.target import Lowering, Profile, TargetMachine
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tasks import common, disassembly, emulation, pretraining, prompts
+from llm_compiler.tasks.assembly import compact_listing
 from llm_compiler.tasks.compact import expand
 from llm_compiler.tasks.disassembly import DisassemblyOptions
 from llm_compiler.tasks.emulation import EmulationOptions
+from llm_compiler.tasks.labels import bench
 from llm_compiler.tasks.pretraining import Pack, PretrainingOptions, pack
 from samples import PROGRAMS
 
@@ -81,6 +84,21 @@ def test_an_item_costs_itself_only() -> None:
         found = list(common.batch(pool, _double, items))
     assert [item.reason if isinstance(item, common.Failure) else item for item in found] == [
         2, "crashed", 4, "refused by LLVM", 0, 0, 0, 6, "timed out", 8, "crashed"]
+
+
+def _fails_behind_others(item: int) -> int:
+    if item in SEEN:
+        os.abort()
+    SEEN.add(1)
+    return item
+
+
+SEEN: set[int] = set()
+
+
+def test_what_fails_behind_others_runs_again_in_a_fresh_worker() -> None:
+    with WorkerPool(1, Limits(60.0)) as pool:
+        assert list(common.batch(pool, _fails_behind_others, [7, 1, 1, 8])) == [7, 1, 1, 8]
 
 
 def test_counted() -> None:
@@ -235,7 +253,7 @@ def test_crashes_are_counted(corpus: Path, tmp_path: Path, monkeypatch: pytest.M
     counts: Counter[str] = Counter()
     with WorkerPool(1, work.limits) as pool:
         rows = [row for unit in common.function_units(corpus, 100) for row in work.rows(unit.payload, pool, counts)]
-    hashes = [row["function"] for row in read_shards(common._input_shards(corpus / "functions"))]
+    hashes = [row["function"] for row in read_shards(common.function_shards(corpus))]
     odd = sum(int(name, 16) % 2 for name in hashes)
     assert counts["left out: crashed"] == odd > 0
     assert len(rows) == 2 * (len(hashes) - odd)
@@ -283,7 +301,7 @@ def test_disassembly(corpus: Path, tmp_path: Path, clang: str) -> None:
 
 
 def test_one_symbol_twice_is_linked_apart(corpus: Path) -> None:
-    row = next(iter(read_shards(common._input_shards(corpus / "functions"))))
+    row = next(iter(read_shards(common.function_shards(corpus))))
     other = row["ir"].replace("@" + row["name"] + "(", "@another(")
     made = [disassembly.lower(disassembly.Order(text, ("Oz",), True)) for text in (row["ir"], row["ir"], other)]
     names = (row["name"], row["name"], "another")
@@ -293,6 +311,54 @@ def test_one_symbol_twice_is_linked_apart(corpus: Path) -> None:
     assert f"<{row['name']}>:" in (found[0] or "") and f"<{row['name']}>:" in (found[1] or "")
     assert "<another>:" in (found[2] or "")
     assert disassembly.listings([("absent", made[0].objects["Oz"])], "x86_64") == [None]
+
+
+PARTS = """
+@count = external dso_local global i64, align 8
+@.str = private unnamed_addr constant [3 x i8] c"hi\\00"
+define dso_local i64 @f(i64 %x) minsize optsize {
+  %old = load i64, ptr @count
+  %other = call i64 @helper(ptr @.str)
+  %next = add i64 %old, %other
+  store i64 %next, ptr @count
+  %again = icmp eq i64 %next, %x
+  br i1 %again, label %more, label %done
+more:
+  %deep = call i64 @f(i64 %next)
+  %sum = mul i64 %deep, %next
+  ret i64 %sum
+done:
+  ret i64 %next
+}
+declare hidden i64 @helper(ptr)
+"""
+
+
+def test_listings_name_what_is_elsewhere() -> None:
+    made = disassembly.lower(disassembly.Order(PARTS, ("Oz",), True))
+    assert disassembly.defined_elsewhere(made.ir) == ["count", "helper"]
+    [found] = disassembly.listings([("f", made.objects["Oz"])], "x86_64", ["count", "helper"])
+    assert found is not None and "<count>" in found and "<helper>" in found and "callq\t0x0" not in found
+    short = compact_listing(found)
+    assert "count(%rip)" in short and "callq helper\n" in short and "#" not in short
+    assert not re.search(r"(?<!\S)\(%rip\)", short)
+
+
+def test_functions_are_lowered_as_part_of_an_executable(clang: str, tmp_path: Path) -> None:
+    made = disassembly.lower(disassembly.Order(PARTS, ("Oz",), True))
+    assert "$local" not in made.assembly["Oz"] and "!llvm.module.flags" not in made.ir
+    (tmp_path / "f.ll").write_text(PARTS)
+    subprocess.run([clang, "-Oz", "-c", "-w", "f.ll", "-o", "f.o"], cwd=tmp_path, check=True)
+    assert measure((tmp_path / "f.o").read_bytes()) == measure(made.objects["Oz"])
+
+
+@pytest.mark.parametrize(("flags", "relocation"), [
+    ("", 2), ('!{i32 1, !"wchar_size", i32 4}', 1), ('!{i32 8, !"PIC Level", i32 2}', 2)])
+def test_relocation(flags: str, relocation: int) -> None:
+    text = PARTS + (f"!llvm.module.flags = !{{!0}}\n!0 = {flags}\n" if flags else "")
+    assert bench.Prepare(Profile.DEPLOY)(text.encode()).lowering.relocation == relocation
+    with Context(library.load()) as context:
+        assert common.lowering_for(context.parse(text.encode()), Profile.PAPER).relocation == relocation
 
 
 # --- what users see ----------------------------------------------------------------------------------------------

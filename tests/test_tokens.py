@@ -222,3 +222,30 @@ def test_commands(tmp_path: Path, dataset: Path, tokenizer: Path, monkeypatch: p
     assert isinstance(done.exception, InputError)
     assert str(done.exception) == ("pyarrow and numpy and tokenizers are missing; "
                                    "pip install 'llm-compiler[corpus]'")
+
+
+def test_compact_answers_keep_their_own_end(tmp_path: Path, tokenizer: Path) -> None:
+    known = Tokenizer.from_file(str(tokenizer))
+    known.add_special_tokens(["<|end|>"])
+    known.save(str(tmp_path / "t.json"))
+    row = {**example(1, "train"), "compact_answer": "ret void<|end|>", "answer": "ret void </s> <|endoftext|>"}
+    shard = write_shard(tmp_path / "data" / "train-a.parquet", [row], SCHEMA, {})
+    Manifest.of(tmp_path / "data", [shard], task="test", parameters={}, counts={}).write(tmp_path / "data")
+    export(tmp_path / "data", tmp_path / "t.json", tmp_path / "compact", form="compact")
+    [(_, document)] = read_tokens(tmp_path / "compact")
+    assert document.tokens.tolist().count(known.token_to_id("<|end|>")) == 1
+    assert document.tokens[-1] == known.token_to_id("<|end|>")
+    assert known.token_to_id("<|endoftext|>") not in document.tokens
+    export(tmp_path / "data", tmp_path / "t.json", tmp_path / "reference")
+    [(_, document)] = read_tokens(tmp_path / "reference")  # what looks like a mark in code is code
+    assert document.tokens.tolist().count(known.token_to_id("<|endoftext|>")) == 1
+
+
+def test_tokens_are_counted_without_an_end_mark(tmp_path: Path, dataset: Path, tokenizer: Path) -> None:
+    content = json.loads(tokenizer.read_text())
+    content["added_tokens"] = []
+    content["model"]["vocab"]["plain"] = content["model"]["vocab"].pop("<|endoftext|>")
+    (tmp_path / "t.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="--end"):
+        Encoder(tmp_path / "t.json")
+    assert count_tokens(dataset, tmp_path / "t.json") == count_tokens(dataset, tokenizer)

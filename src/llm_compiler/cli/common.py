@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import typer
 from typer.core import TyperCommand
 
-from llm_compiler.errors import InputError
+from llm_compiler.errors import InputError, PipelineError
 
 if TYPE_CHECKING:
     from llm_compiler.llvm.pipeline import PassList
 
 _KEY = "llm_compiler.cflags"
+P = ParamSpec("P")
 
 
 class CflagsCommand(TyperCommand):
@@ -49,6 +54,35 @@ def need_corpus() -> None:
     if missing:
         raise InputError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; "
                          "pip install 'llm-compiler[corpus]'")
+
+
+def seconds(text: str) -> float:
+    """Seconds of a time such as 90s, 30m or 2h. Raises InputError."""
+    from llm_compiler.tuning.budget import Budget
+
+    try:
+        found = Budget.parse(text).seconds
+    except PipelineError:
+        found = None
+    if found is None:
+        raise InputError(f"'{text}' is no time; write 90s, 30m or 2h")
+    return found
+
+
+def resumable(command: Callable[P, int]) -> Callable[P, int]:
+    """A command that can be ended by Ctrl-C or SIGTERM, with a sentence and exit code 130."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> int:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            say("interrupted; what is finished stays, and the same command goes on from there")
+            return 130
+
+    return wrapper
 
 
 def cores() -> int:

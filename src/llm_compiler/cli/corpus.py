@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_compiler.cli.common import cores, need_corpus, say
+from llm_compiler.cli.common import cores, need_corpus, say, seconds
 from llm_compiler.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 
 CorpusFolder = Annotated[Path | None, typer.Option("--corpus", metavar="DIR",
                                                    help="The corpus; default $LLMC_CORPUS or ./corpus.")]
-_Package = Annotated[str | None, typer.Option("--package", metavar="NAME", help="What the code belongs to.")]
+_Package = Annotated[str | None, typer.Option("--package", metavar="NAME", show_default=False, help=
+                                              "What the code belongs to; the folder's or file's name unless said.")]
 _Version = Annotated[str, typer.Option("--version", metavar="V", help="Its version.")]
 _Licence = Annotated[str, typer.Option("--licence", metavar="L", help="Its licence, as SPDX names it.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
@@ -29,6 +30,17 @@ _Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")
 def corpus_folder(named: Path | None) -> Path:
     """The folder of the corpus, absolute."""
     return Path(os.path.abspath(named or os.environ.get("LLMC_CORPUS") or "corpus"))
+
+
+def filled_corpus(named: Path | None, *, functions: bool = False) -> Path:
+    """The folder of a corpus that has modules, and finished functions where they are needed. Raises InputError."""
+    folder = corpus_folder(named)
+    if not any((folder / "modules").glob("*.parquet")):
+        raise InputError(f"there is no corpus in {folder}; name one with --corpus, or fill it by "
+                         "`llmc corpus record`, `add` or `debian`")
+    if functions and not (folder / "functions" / "manifest.json").exists():
+        raise InputError(f"{folder} has no finished functions; run `llmc corpus functions --corpus {folder}` first")
+    return folder
 
 
 @app.command("record", context_settings={"allow_interspersed_args": False})
@@ -66,7 +78,8 @@ def add(
     package: _Package = None,
     version: _Version = "",
     licence: _Licence = "",
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Files compiled at a time.")] = 2,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, show_default="one per core",
+                                             help="Files compiled at a time.")] = None,
     as_json: _Json = False,
 ) -> int:
     """Bring sources and IR into the corpus without a build; include paths of single files are guessed."""
@@ -75,7 +88,8 @@ def add(
     from llm_compiler.corpus.sources import add_paths
 
     name = package or _name_of(paths[0])
-    report = add_paths(paths, corpus=corpus_folder(corpus), origin=Origin(name, version, licence), jobs=jobs, say=say)
+    report = add_paths(paths, corpus=corpus_folder(corpus), origin=Origin(name, version, licence),
+                       jobs=jobs or cores(), say=say)
     _show(report, as_json)
     return 0 if report.shards else 1
 
@@ -91,7 +105,8 @@ def debian(
     show: Annotated[bool, typer.Option("--show", help="Print the packages and stop.")] = False,
     install: Annotated[bool, typer.Option("--install-build-deps", help="Install build dependencies with apt-get; "
                                           "without it nothing is installed.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Parallel compilations.")] = 2,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, show_default="one per core",
+                                             help="Parallel compilations.")] = None,
     keep: Annotated[bool, typer.Option("--keep-sources", help="Keep what was fetched and built.")] = False,
     time_limit: Annotated[str, typer.Option("--time-limit", metavar="TIME",
                                             help="Limit of one package's build, as 90s, 30m, 2h.")] = "30m",
@@ -126,8 +141,8 @@ def debian(
         raise InputError(f"name a package or a set: {', '.join(known)}")
     folder = corpus_folder(corpus)
     archive = Archive(folder / "work") if any(not name.endswith(".dsc") for name in wanted) else None
-    options = Options(jobs=jobs, install_build_deps=install, keep_sources=keep, time_limit=_seconds(time_limit),
-                      single_files=single)  # fmt: skip
+    options = Options(jobs=jobs or cores(), install_build_deps=install, keep_sources=keep,
+                      time_limit=seconds(time_limit), single_files=single)  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a build as Ctrl-C does
     try:
         reports = build_packages(wanted, folder, options, archive=archive, say=say)
@@ -149,18 +164,6 @@ def _name_of(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9+._-]+", "-", Path(os.path.abspath(path)).stem).lstrip("+._-") or "unnamed"
 
 
-def _seconds(text: str) -> float:
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
-    try:
-        seconds = float(number) * units[unit]
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise InputError(f"{text!r} is no time; write 90s, 30m or 2h")
-    return seconds
-
-
 def _show(report: Report, as_json: bool) -> None:
     import json
 
@@ -171,4 +174,5 @@ def _show(report: Report, as_json: bool) -> None:
 
     print(summary(report))
     for reason, entry in report.failures.items():
-        say(f"{entry['count']} x {reason}: {', '.join(entry['names'][:3])}")
+        said = f" (the first: {entry['first']})" if "'…'" in reason else ""
+        say(f"{entry['count']} x {reason}: {', '.join(entry['names'][:3])}{said}")

@@ -8,17 +8,19 @@ from typing import Annotated
 
 import typer
 
-from llm_compiler.cli.common import need_corpus, say
-from llm_compiler.cli.corpus import CorpusFolder, corpus_folder
+from llm_compiler.cli.common import cores, need_corpus, resumable, say
+from llm_compiler.cli.corpus import CorpusFolder, corpus_folder, filled_corpus
 
 
+@resumable
 def functions(
     corpus: CorpusFolder = None,
     exclude_like: Annotated[list[Path] | None, typer.Option(
         metavar="DIR", help="Refuse what resembles a function of this folder (C, C++, .ll, .bc).")] = None,
     splits: Annotated[Path | None, typer.Option(
         metavar="FILE", help="TOML with lists of packages named test, validation, train, over the rule.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes on this machine.")] = 2,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", metavar="N", min=1, show_default="one per core",
+                                             help="Processes on this machine.")] = None,
     ray: Annotated[str | None, typer.Option(
         metavar="ADDRESS", help="Run on Ray: local, auto or HOST:PORT of a cluster that shares the folder.")] = None,
 ) -> int:
@@ -29,8 +31,9 @@ def functions(
     need_corpus()
     from llm_compiler.corpus.functions import make_functions
 
-    folder = corpus_folder(corpus)
-    manifest = make_functions(folder, exclude_like=exclude_like or (), splits=splits, jobs=jobs, ray=ray)
+    folder = filled_corpus(corpus)
+    manifest = make_functions(folder, exclude_like=exclude_like or (), splits=splits, jobs=jobs or cores(),
+                              ray=ray)
     counts = manifest.counts
     refused = sum(number for name, number in counts.items() if name.startswith("refused_"))
     print(f"{folder / 'functions'}: {counts.get('kept', 0)} functions of {counts.get('candidates', 0)} found: "

@@ -31,7 +31,8 @@ def export(
         metavar="N", min=1, help="Leave out documents of more than N tokens.")] = None,
     shard_mb: Annotated[float, typer.Option(metavar="MB", min=0.1, help="Largest size of a file.")] = 56,
     end: Annotated[str | None, typer.Option(metavar="TOKEN",
-                                            help="The token that ends a document; found by its usual names.")] = None,
+                                            help="The token that ends a document; found by its usual names.",
+                                            show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> int:
     """Write a dataset as tokenised shards for a training job elsewhere.

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llm_compiler.cli.common import cores, need_corpus, say
-from llm_compiler.cli.corpus import CorpusFolder, corpus_folder
+from llm_compiler.cli.common import cores, need_corpus, resumable, say, seconds
+from llm_compiler.cli.corpus import CorpusFolder, filled_corpus
+from llm_compiler.cli.dataset_tasks import Jobs, Json, Ray
 from llm_compiler.errors import InputError
 
 if TYPE_CHECKING:
     from llm_compiler.corpus.shards import Manifest
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
-
+@resumable
 def flags(
     corpus: CorpusFolder = None,
     output: Annotated[Path | None, typer.Option(
@@ -50,14 +49,12 @@ def flags(
         help="Take the labels of an earlier run, for the programs of this corpus that it knows, and search "
              "nothing.")] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Decides which programs are chosen.")] = 0,
-    jobs: Annotated[int | None, typer.Option(
-        "-j", "--jobs", metavar="N", min=1, show_default="one per core", help="Processes.")] = None,
-    ray: Annotated[str | None, typer.Option(
-        metavar="ADDRESS", show_default=False, help="Work on a Ray cluster: local, auto or HOST:PORT.")] = None,
+    jobs: Jobs = None,
+    ray: Ray = None,
     time_budget: Annotated[str | None, typer.Option(
         metavar="TIME", show_default=False,
         help="Stop after this time (30m, 2h) with the labels that are done.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest's counts as JSON.")] = False,
+    as_json: Json = False,
 ) -> int:
     """Find the pass list that makes each program smallest, and write prompts and answers.
 
@@ -79,8 +76,8 @@ def flags(
         largest=largest, lists=lists, sample=sample, search_evaluations=search_evaluations, refine=refine,
         options=options, verify=Level.parse(verify), suite=() if names == ("none",) else names, seed=seed,
         jobs=jobs or cores(), ray=ray,
-        time_budget=None if time_budget is None else _seconds(time_budget))
-    folder = corpus_folder(corpus)
+        time_budget=None if time_budget is None else seconds(time_budget))
+    folder = filled_corpus(corpus, functions=True)
     target = output or folder / "datasets" / "flags"
     if labels is not None:
         manifest = export(folder, target, labels, chosen, say)
@@ -88,13 +85,6 @@ def flags(
         manifest = build(folder, target, chosen, say)
     print(json.dumps(manifest.counts, indent=1) if as_json else _plain(manifest, target))
     return 0 if manifest.parameters["complete"] else 1
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if match is None:
-        raise InputError(f"'{text}' is no time; write 90s, 30m or 2h")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 def _plain(manifest: Manifest, target: Path) -> str:

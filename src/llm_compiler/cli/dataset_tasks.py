@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_compiler.cli.common import cores, need_corpus, say
-from llm_compiler.cli.corpus import CorpusFolder, corpus_folder
+from llm_compiler.cli.common import cores, need_corpus, resumable, say
+from llm_compiler.cli.corpus import CorpusFolder, filled_corpus
 from llm_compiler.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 _Output = Annotated[Path | None, typer.Option(
     "-o", "--output", metavar="DIR", show_default=False,
     help="Where the dataset goes; datasets/TASK of the corpus unless said.")]
-_Jobs = Annotated[int | None, typer.Option(
+Jobs = Annotated[int | None, typer.Option(
     "-j", "--jobs", metavar="N", min=1, show_default="one per core", help="Processes.")]
-_Ray = Annotated[str | None, typer.Option(
+Ray = Annotated[str | None, typer.Option(
     metavar="ADDRESS", show_default=False, help="Work on a Ray cluster: local, auto or HOST:PORT.")]
 _Tokenizer = Annotated[Path | None, typer.Option(
     metavar="FILE", show_default=False,
     help="tokenizer.json that lengths are counted with; 2.5 bytes are a token unless given.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print the manifest's counts as JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the manifest's counts as JSON.")]
 _Share = Annotated[float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Share that is for AArch64.")]
 
 
+@resumable
 def pretraining(
     corpus: CorpusFolder = None,
     output: _Output = None,
@@ -42,9 +43,9 @@ def pretraining(
         metavar="DIR", show_default=False, help="A folder of text and code to mix in.")] = None,
     text_share: Annotated[float, typer.Option(
         metavar="SHARE", min=0.0, max=0.99, help="Share of the bytes that is such text.")] = 0.15,
-    jobs: _Jobs = None,
-    ray: _Ray = None,
-    as_json: _Json = False,
+    jobs: Jobs = None,
+    ray: Ray = None,
+    as_json: Json = False,
 ) -> int:
     """Write IR at several optimisation levels and assembly for x86-64 and AArch64, as documents.
 
@@ -54,11 +55,12 @@ def pretraining(
     from llm_compiler.tasks.pretraining import TASK, PretrainingOptions, build
 
     options = PretrainingOptions(tuple(levels.split(",")), draws, aarch64_share, functions, modules, text, text_share)
-    folder = corpus_folder(corpus)
+    folder = filled_corpus(corpus, functions=True)
     target = output or folder / "datasets" / TASK
     return _show(build(folder, target, options, jobs=jobs or cores(), ray=ray), target, as_json)
 
 
+@resumable
 def emulation(
     corpus: CorpusFolder = None,
     output: _Output = None,
@@ -71,9 +73,9 @@ def emulation(
     limit: Annotated[int, typer.Option(
         metavar="N", min=64, help="Leave out examples of more tokens, prompt and answer together.")] = 16_384,
     tokenizer: _Tokenizer = None,
-    jobs: _Jobs = None,
-    ray: _Ray = None,
-    as_json: _Json = False,
+    jobs: Jobs = None,
+    ray: Ray = None,
+    as_json: Json = False,
 ) -> int:
     """Write unoptimised IR with random pass lists, answered with what LLVM makes of it.
 
@@ -86,11 +88,12 @@ def emulation(
     if profile not in tuple(Profile):
         raise InputError(f"unknown profile '{profile}'; use {' or '.join(Profile)}")
     options = EmulationOptions(functions, modules, lists, seconds, Profile(profile), limit, tokenizer)
-    folder = corpus_folder(corpus)
+    folder = filled_corpus(corpus, functions=True)
     target = output or folder / "datasets" / TASK
     return _show(build(folder, target, options, jobs=jobs or cores(), ray=ray), target, as_json)
 
 
+@resumable
 def disassembly(
     corpus: CorpusFolder = None,
     output: _Output = None,
@@ -102,9 +105,9 @@ def disassembly(
     limit: Annotated[int, typer.Option(
         metavar="N", min=64, help="Leave out assembly or IR of more tokens.")] = 8192,
     tokenizer: _Tokenizer = None,
-    jobs: _Jobs = None,
-    ray: _Ray = None,
-    as_json: _Json = False,
+    jobs: Jobs = None,
+    ray: Ray = None,
+    as_json: Json = False,
 ) -> int:
     """Write assembly of functions, answered with the -Oz IR that it was lowered from.
 
@@ -114,7 +117,7 @@ def disassembly(
     from llm_compiler.tasks.disassembly import TASK, DisassemblyOptions, build
 
     options = DisassemblyOptions(tuple(codegen.split(",")), tuple(style.split(",")), aarch64_share, limit, tokenizer)
-    folder = corpus_folder(corpus)
+    folder = filled_corpus(corpus, functions=True)
     target = output or folder / "datasets" / TASK
     return _show(build(folder, target, options, jobs=jobs or cores(), ray=ray), target, as_json)
 

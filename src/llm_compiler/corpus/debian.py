@@ -127,10 +127,11 @@ def summary(report: Report) -> str:
     if report.failed:
         return f"{report.package}: failed: {report.failed}"
     commands, counts = report.commands, report.counts
+    name = f"{report.package} {report.version}".strip()
     return (
-        f"{report.package} {report.version}: {commands['captured']} of {commands['seen']} compilations captured "
+        f"{name}: {commands['captured']} of {commands['seen']} compilations captured "
         f"({100 * report.share:.0f} %), {counts['modules']} modules, {counts['functions']} functions, "
-        f"{report.seconds.get('all', 0):.0f} s ({', '.join(report.how)})"
+        f"{report.seconds.get('all', sum(report.seconds.values())):.0f} s ({', '.join(report.how)})"
     )
 
 

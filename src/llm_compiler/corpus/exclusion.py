@@ -16,8 +16,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Self
 
-from llm_compiler.corpus.canonical import ModuleText, shingles
+from llm_compiler.corpus.canonical import shingles
 from llm_compiler.corpus.duplicates import Fingerprints, signature
+from llm_compiler.corpus.extraction import extract
+from llm_compiler.corpus.moduletext import ModuleText
 from llm_compiler.errors import CompileError, InputError
 from llm_compiler.llvm import frontend, library
 from llm_compiler.llvm.job import Limits, Reading
@@ -167,7 +169,7 @@ def signatures(data: bytes) -> list[tuple[str, str]]:
 def _signatures(module: ModuleText) -> Iterator[tuple[str, str]]:
     for symbol in module.names():
         if module.linkage(symbol) not in _SHARED and not symbol.startswith(_STANDARD):
-            function = module.extract(symbol)
+            function = extract(module, symbol)
             data = signature(shingles(function))
             if data:
                 yield function.name, data.hex()

@@ -25,10 +25,12 @@ from typing import Any
 import pyarrow as pa
 
 from llm_compiler.corpus import engine
-from llm_compiler.corpus.canonical import ModuleText, canonical_hash, shingles
+from llm_compiler.corpus.canonical import canonical_hash, shingles
 from llm_compiler.corpus.duplicates import NEAR, Index, signature
 from llm_compiler.corpus.exclusion import Exclusion
-from llm_compiler.corpus.schema import FUNCTIONS, MODULE_STATUS, MODULES, PROVENANCE
+from llm_compiler.corpus.extraction import extract
+from llm_compiler.corpus.moduletext import ModuleText
+from llm_compiler.corpus.schema import FUNCTIONS, MODULE_STATUS, MODULE_STATUS_FILE, MODULES, PROVENANCE
 from llm_compiler.corpus.shards import (
     MANIFEST,
     Manifest,
@@ -130,7 +132,7 @@ def _functions(
                 continue
             seen[symbol].add(key)
         try:
-            function = module.extract(symbol)
+            function = extract(module, symbol)
         except InputError:
             counts["not_extracted"] += 1
             continue
@@ -323,7 +325,7 @@ def _reduce(corpus: Path, ready: Sequence[tuple[Path, Path]], exclusion: Exclusi
                 name = f"{split}-{sum(shard.name.startswith(split) for shard in written):04d}.parquet"
                 written.append(write_shard(folder / name, rows.chunk(), FUNCTIONS, {}))
     database.unlink()
-    status = write_shard(folder / "modules.parquet", reducer.modules, MODULE_STATUS, {})
+    status = write_shard(folder / MODULE_STATUS_FILE, reducer.modules, MODULE_STATUS, {})
     listed = {shard.name for shard in [*written, status]}
     for old in folder.glob("*.parquet"):
         if old.name not in listed:

@@ -59,13 +59,16 @@ class Recording:
         """Make the folder anew, with a recording compiler for every compiler on `path` (default: PATH). root: of the
         sources.
 
-        Raises ToolchainError when there is none or no clang.
+        Raises ToolchainError when there is none or no clang, InputError when the folder cannot be made.
         """
         folder = Path(os.path.abspath(folder))
-        if folder.exists():
-            shutil.rmtree(folder)
-        for name in ("bin", OBJECTS):
-            (folder / name).mkdir(parents=True)
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+            for name in ("bin", OBJECTS):
+                (folder / name).mkdir(parents=True)
+        except OSError as error:
+            raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
         recording = cls(folder, Recorder(str(folder), clang_path(), os.path.abspath(root)))
         compilers = _compilers(os.environ.get("PATH", os.defpath) if path is None else path)
         for name, real in compilers.items():
@@ -173,7 +176,7 @@ class Report:
         kind = re.sub(r"'[^']*'", "'…'", " ".join(reason.split()))[:160]
         if kind not in self.failures and len(self.failures) >= _REASONS_KEPT:
             kind = "other reasons"
-        entry = self.failures.setdefault(kind, {"count": 0, "names": []})
+        entry = self.failures.setdefault(kind, {"count": 0, "names": [], "first": " ".join(reason.split())[:400]})
         entry["count"] += 1
         if len(entry["names"]) < _NAMES_KEPT and name not in entry["names"]:
             entry["names"].append(name)
@@ -327,7 +330,9 @@ def _rows(captured: Sequence[_Captured], origin: Origin, report: Report, pool: W
         summary = outcome.value
         if not isinstance(summary, ModuleSummary):
             report.counts["unreadable"] += 1
-            report.failure(f"LLVM {outcome.status} on the module: {outcome.message}", item.file)
+            report.commands["captured"] -= 1
+            report.commands["failed"] += 1
+            report.failure(f"LLVM, {outcome.status}: {outcome.message}", item.file)
             continue
         module = digest(summary.bitcode)
         if module in written:

@@ -36,6 +36,8 @@ FUNCTIONS = pa.schema([
     pa.field("ir", pa.string()),
 ])
 
+MODULE_STATUS_FILE = "modules.parquet"  # in functions/, beside the shards of functions
+
 # One row for every module that the functions stage has read. `status` is kept, duplicate or refused; detail says why.
 MODULE_STATUS = pa.schema([
     pa.field("module", pa.string()),

@@ -35,14 +35,13 @@ _LOCK = threading.Lock()
 
 
 class IncludeGuess:
-    """Include paths for single files of a tree, from where its headers lie."""
+    """Include paths for the single files of trees, from where the headers of all of them lie."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = os.path.abspath(root)
+    def __init__(self, *roots: Path) -> None:
         self.sources: list[str] = []
         self._headers: dict[str, list[str]] = defaultdict(list)
         folders: set[str] = set()
-        for folder, below, names in os.walk(self.root):
+        for folder, below, names in (found for root in roots for found in os.walk(os.path.abspath(root))):
             below[:] = sorted(name for name in below if name.lower() not in _ELSEWHERE)
             for name in sorted(names):
                 suffix = os.path.splitext(name)[1]
@@ -169,6 +168,11 @@ def add_paths(
 
 def _look(roots: Sequence[Path]) -> _Found:
     found = _Found([], [], [])
+    trees = [root for root in roots if root.is_dir()]
+    guess = IncludeGuess(*trees)  # `add src include`: headers of one tree are for the sources of another
+    loose = [root for root in trees if not (root / "compile_commands.json").is_file()]
+    found.files.extend((path, guess) for path in dict.fromkeys(map(Path, guess.sources))
+                       if any(path.is_relative_to(root) for root in loose))
     for root in roots:
         if root.name == "compile_commands.json":
             found.projects.extend(read_compile_commands(root))
@@ -177,15 +181,12 @@ def _look(roots: Sequence[Path]) -> _Found:
             database = root / "compile_commands.json"
             if database.is_file():
                 found.projects.extend(read_compile_commands(database))
-            else:
-                guess = IncludeGuess(root)
-                found.files.extend((Path(source), guess) for source in guess.sources)
         elif not root.exists():
             raise InputError(f"{root} does not exist")
         elif root.suffix in IR_SUFFIXES:
             found.ir.append(root)
         elif root.suffix in _SUFFIXES:
-            found.files.append((root, IncludeGuess(root.parent)))
+            found.files.append((root, IncludeGuess(root.parent, *trees)))
         else:
             raise InputError(f"{root} is no C, C++, .ll or .bc file, no compile_commands.json and no folder")
     return found

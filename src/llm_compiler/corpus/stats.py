@@ -77,6 +77,8 @@ def collect(corpus: Path) -> CorpusStats:
     for report in sorted(modules.glob("*.json")):
         if report.name != MANIFEST:
             _add_report(packages, report)
+    if not packages:
+        raise InputError(f"{corpus} holds no modules yet; record a build or add sources first")
     stats = CorpusStats([packages[name] for name in sorted(packages)])
     if (corpus / "functions" / MANIFEST).exists():
         manifest = Manifest.read(corpus / "functions")
@@ -115,7 +117,12 @@ def _add_report(packages: dict[str, PackageStats], path: Path) -> None:
 def _add_counts(package: PackageStats, counts: Mapping[str, int]) -> None:
     for name in ("candidates", "kept", "exact_duplicates", "near_duplicates"):
         setattr(package, name, counts.get(name, 0))
-    package.refused = sum(number for name, number in counts.items() if name.startswith("refused_"))
+    package.refused = _refused(counts)
+
+
+def _refused(counts: Mapping[str, int]) -> int:
+    """Functions, for whatever reason."""
+    return sum(number for name, number in counts.items() if name.startswith("refused_"))
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -147,10 +154,11 @@ def tables(stats: CorpusStats) -> str:
     parts.append("\n".join(total))
     for title, key in (("split", "by_split"), ("language", "by_language")):
         if counts.get(key):
-            head = (title, "modules", "functions", "exact dup.", "near dup.", "kept")
-            names = ("modules", "candidates", "exact_duplicates", "near_duplicates", "kept")
-            parts.append(_table([head, *((name, *(str(found.get(column, 0)) for column in names))
-                                         for name, found in counts[key].items())], 1))
+            head = (title, "modules", "functions", "exact dup.", "near dup.", "refused", "kept")
+            names = ("modules", "candidates", "exact_duplicates", "near_duplicates", "refused", "kept")
+            found = {name: {**each, "refused": _refused(each)} for name, each in counts[key].items()}
+            parts.append(_table([head, *((name, *(str(each.get(column, 0)) for column in names))
+                                         for name, each in found.items())], 1))
     if counts.get("instructions"):
         parts.append(_table([("instructions", "functions"),
                              *((name, str(number)) for name, number in counts["instructions"].items())], 1))

@@ -35,7 +35,8 @@ FORMAT = "llmc-tokens 1"
 TOKENIZER = "tokenizer.json"
 FORMS = {"reference": ("prompt", "answer"), "compact": ("compact_prompt", "compact_answer")}
 SHARD_BYTES = 56_000_000
-_ENDS = ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>", "[EOS]", "<|end|>")
+_COMPACT_END = "<|end|>"  # what compact answers end with
+_ENDS = ("<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>", "[EOS]", _COMPACT_END)
 _BLOCK = 1 << 19  # tokens
 _LEVEL = 6
 _TEXTS = 128  # encoded at a time
@@ -61,9 +62,12 @@ class Export:
 
 
 class Encoder:
-    """A tokenizer and its end mark. Raises InputError when the file is none, or has no end mark that is known."""
+    """A tokenizer, and the end mark of documents in a form: answers of the compact form bring theirs, `<|end|>`.
 
-    def __init__(self, path: Path, end: str | None = None) -> None:
+    Raises InputError when the file is none, or has no end mark that is known and `required`.
+    """
+
+    def __init__(self, path: Path, end: str | None = None, form: str = "reference", *, required: bool = True) -> None:
         from tokenizers import Tokenizer
 
         try:
@@ -75,19 +79,22 @@ class Encoder:
                              ) from error
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
+        # In the reference's form `</s>` in code is code; the compact form escapes what looks like a token of its own.
+        self.tokenizer.encode_special_tokens = form == "reference"
+        self.form = form
         self.size = self.tokenizer.get_vocab_size(with_added_tokens=True)
-        self.dtype = "uint16" if self.size <= 1 << 16 else "uint32"
-        names = (end,) if end is not None else _ENDS
+        names = (end,) if end is not None else (_COMPACT_END, *_ENDS) if form == "compact" else _ENDS
         found = [(name, self.tokenizer.token_to_id(name)) for name in names]
         marks = [(name, number) for name, number in found if number is not None]
-        if not marks:
+        if not marks and required:
             raise InputError(f"{path} has no token {' or '.join(names)}; name its end mark with --end")
-        self.end_name, self.end = marks[0]
+        self.end_name, self.end = marks[0] if marks else ("", self.size)
+        self.dtype = "uint16" if max(self.size, self.end + 1) <= 1 << 16 else "uint32"
         self.sha256 = hashlib.sha256(self.text).hexdigest()
 
-    def documents(self, rows: Iterable[Mapping[str, Any]], form: str) -> Iterator[tuple[str, Document]]:
+    def documents(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Document]]:
         """Split and document of each row; prompt and answer are encoded apart, so that no token spans both."""
-        prompt, answer = FORMS[form]
+        prompt, answer = FORMS[self.form]
         pending: list[Mapping[str, Any]] = []
         for row in rows:
             pending.append(row)
@@ -100,8 +107,10 @@ class Encoder:
         texts = [row[name] or "" for row in rows for name in (prompt, answer)]
         encoded = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         for row, given, wanted in zip(rows, encoded[::2], encoded[1::2], strict=True):
-            ids = np.array([*given.ids, *wanted.ids, self.end], dtype=self.dtype)
-            yield row["split"], Document(ids, len(given.ids))
+            ids = [*given.ids, *wanted.ids]
+            if not (wanted.ids and wanted.ids[-1] == self.end):
+                ids.append(self.end)
+            yield row["split"], Document(np.array(ids, dtype=self.dtype), len(given.ids))
 
 
 def export(folder: Path, tokenizer: Path, output: Path, *, form: str = "reference", max_tokens: int | None = None,
@@ -117,7 +126,7 @@ def export(folder: Path, tokenizer: Path, output: Path, *, form: str = "referenc
     if shard_bytes < 100_000:
         raise InputError("a tokenised shard needs at least 0.1 MB")
     source = Manifest.read(folder)
-    encoder = Encoder(tokenizer, end)
+    encoder = Encoder(tokenizer, end, form)
     with _storage(output):
         output.mkdir(parents=True, exist_ok=True)
         if any(output.iterdir()) and not (output / TOKENIZER).exists():
@@ -133,7 +142,7 @@ def export(folder: Path, tokenizer: Path, output: Path, *, form: str = "referenc
     writers: dict[str, _SplitWriter] = {}
     rows = read_shards(folder, ["split", *FORMS[form]])
     try:
-        for split, document in encoder.documents((row for row in rows if row["split"] not in full), form):
+        for split, document in encoder.documents(row for row in rows if row["split"] not in full):
             size = len(document.tokens)
             if max_length is not None and size > max_length:
                 too_long += 1
@@ -313,7 +322,6 @@ def _exactly(stream: Any, size: int) -> bytes:
 
 def count_tokens(folder: Path, tokenizer: Path) -> dict[str, dict[str, int]]:
     """Tokens of a dataset's prompts and answers by split, without end marks, in both forms where it has them."""
-    encoder = Encoder(tokenizer, None)
     source = Manifest.read(folder)
     counts: dict[str, dict[str, int]] = {}
     if not source.shards:
@@ -322,8 +330,9 @@ def count_tokens(folder: Path, tokenizer: Path) -> dict[str, dict[str, int]]:
     for form, columns in FORMS.items():
         if not set(columns) <= set(names):
             continue
+        encoder = Encoder(tokenizer, form=form, required=False)
         before = "" if form == "reference" else f"{form} "
-        for split, document in encoder.documents(read_shards(folder, ["split", *columns]), form):
+        for split, document in encoder.documents(read_shards(folder, ["split", *columns])):
             found = counts.setdefault(f"{before}{split}", {"documents": 0, "prompt": 0, "answer": 0})
             found["documents"] += 1
             found["prompt"] += document.prompt

@@ -121,6 +121,12 @@ class Module:
         match = re.fullmatch(r"i\d+ (-?\d+)", lib.take_string(lib.LLVMPrintValueToString(value)))
         return int(match.group(1)) if match else None
 
+    def add_flag(self, name: str, value: int) -> None:
+        """Add an integer module flag that is absent; modules that differ in it cannot be linked."""
+        lib = self.lib
+        number = lib.LLVMConstInt(lib.LLVMInt32TypeInContext(self.context.handle), value, 0)
+        lib.LLVMAddModuleFlag(self.handle, 0, name.encode(), len(name), lib.LLVMValueAsMetadata(number))
+
     def functions(self) -> list[int]:
         """Handles of the functions that have a body."""
         lib, found = self.lib, []

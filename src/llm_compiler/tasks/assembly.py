@@ -62,6 +62,8 @@ def _plain(line: str, mark: str) -> str:
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$", re.MULTILINE)
 _LINE = re.compile(r"^\s*([0-9a-f]+):\s+(.*)$")
 _TARGET = re.compile(r"(?<![\w(])(?:0x)?([0-9a-f]+) <([^<>+]+)(?:\+0x([0-9a-f]+))?>")
+_ADDRESS = re.compile(r"[ \t]#[ \t](0x[0-9a-f]+)$")
+_COMMENT = re.compile(r"[ \t]+(?:#|//)[ \t].*$")
 _SYMBOL = re.compile(r"[ \t]+(?:#|//) 0x[0-9a-f]+ <([^<>]+)>$")
 
 
@@ -79,8 +81,9 @@ def compact_listing(text: str) -> str:
     """A function of a listing without addresses: labels where jumps go, names where calls and data are named.
 
     `jmp 0x13ad <f+0x29>` becomes `jmp L1`; `callq 0x1410 <printf@plt>` becomes `callq printf@plt`; the symbol behind
-    `0x21b1(%rip)  # 0x3540 <cnt>` stands in its place.
+    `0x21b1(%rip)  # 0x3540 <cnt>` stands in its place, and the address of what has no symbol. Comments go.
     """
+    text = re.sub(r"\n\s+(?=(?:#|//) )", " ", text)  # a second comment has a line of its own
     head = _FUNCTION.match(text)
     name = head[1] if head else ""
     lines = [(int(match[1], 16), match[2]) for line in text.splitlines() if (match := _LINE.match(line))]
@@ -97,14 +100,18 @@ def compact_listing(text: str) -> str:
         return label or (match[2] if match[3] is None else f"{match[2]}+{int(match[3], 16)}")
 
     out = [f"{name}:"] if head else []
-    for address, line in lines:
-        if address in labels:
-            out.append(f"{labels[address]}:")
+    for place, line in lines:
+        if place in labels:
+            out.append(f"{labels[place]}:")
         symbol = _SYMBOL.search(line)
         if symbol:
             line = re.sub(r"-?(?:0x)?[0-9a-f]+\(%rip\)", lambda _, name=symbol[1]: f"{name}(%rip)",
                           line[: symbol.start()], count=1)
         else:
+            address = _ADDRESS.search(line)
+            if address:
+                line = re.sub(r"-?(?:0x)?[0-9a-f]*\(%rip\)", f"{address[1]}(%rip)", line, count=1)
             line = _TARGET.sub(replace, line)
+        line = _COMMENT.sub("", line)
         out.append(re.sub(r"\s+", " ", line).strip())
     return "\n".join(out) + "\n"

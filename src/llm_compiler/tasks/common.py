@@ -10,31 +10,32 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from llm_compiler.corpus.card import write_card
 from llm_compiler.corpus.engine import Report, Unit, key_of
-from llm_compiler.corpus.schema import PROVENANCE
+from llm_compiler.corpus.schema import MODULE_STATUS_FILE, PROVENANCE
 from llm_compiler.corpus.shards import Manifest, read_shards, read_slice, shard_paths
 from llm_compiler.errors import CompileError, InputError, LlmcError, PipelineError, ToolchainError
 from llm_compiler.llvm import frontend, library, registry
 from llm_compiler.llvm.job import Outcome, Reading, Status
-from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.oz import oz_pipeline
-from llm_compiler.llvm.target import AARCH64, Lowering, TargetMachine
+from llm_compiler.llvm.target import AARCH64, Lowering, Profile, TargetMachine, lowering_of
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tasks.compact import LAYOUTS
 
-FORMAT = 1
+FORMAT = 2
 """In every unit's key: examples made by another version of this code are made again."""
 
 BYTES_PER_TOKEN = 2.5
 """What a token of IR or assembly is taken to be without a tokenizer: low, so that an estimate errs to the long side."""
 
-_STATUS = "modules.parquet"
+_ALWAYS = "wchar_size"  # a module flag that clang always writes
 _LEFT_OUT = "left out: "  # begins the names of counts of what gave no example
 _X86_ONLY = re.compile(r"x86_fp80|x86_mmx|x86_amx|@llvm\.x86\.|\bx86_\w+cc\b|^module asm|\bcc \d+\b|"
                        r'\basm (?:sideeffect |alignstack |inteldialect |unwind )*"', re.MULTILINE)
@@ -68,26 +69,41 @@ class Slice:
 
 def function_units(corpus: Path, size: int, *decides: Any) -> Iterator[Unit]:
     """Units of at most `size` functions, in the order of the corpus. decides: all else that decides the result."""
-    for path in _input_shards(corpus / "functions"):
+    for path in function_shards(corpus):
         yield from _units(path, (row["split"] for row in read_shards(path, ["split"])), size, decides)
 
 
 def module_units(corpus: Path, size: int, *decides: Any) -> Iterator[Unit]:
     """Units of at most `size` modules, of those that the functions stage has kept."""
-    status = corpus / "functions" / _STATUS
-    if not status.exists():
-        raise InputError(f"{status} is missing; run `llmc corpus functions` first")
-    kept = {row["module"]: row["split"] for row in read_shards(status, ["module", "split", "status"])
-            if row["status"] == "kept"}
-    for path in _input_shards(corpus / "modules"):
+    kept = kept_modules(corpus)
+    for path in module_shards(corpus):
         yield from _units(path, (kept.get(row["module"]) for row in read_shards(path, ["module"])), size, decides)
 
 
-def _input_shards(folder: Path) -> list[Path]:
-    found = [path for path in shard_paths(folder) if path.name != _STATUS]
+def function_shards(corpus: Path) -> list[Path]:
+    """In a fixed order. Raises InputError when the functions stage has not run."""
+    return _shards(corpus / "functions", "`llmc corpus functions`")
+
+
+def module_shards(corpus: Path) -> list[Path]:
+    """In a fixed order. Raises InputError when nothing was recorded."""
+    return _shards(corpus / "modules", "`llmc corpus record`, `add` or `debian`")
+
+
+def _shards(folder: Path, commands: str) -> list[Path]:
+    found = [path for path in shard_paths(folder) if path.name != MODULE_STATUS_FILE] if folder.is_dir() else []
     if not found:
-        raise InputError(f"{folder} holds no shards; fill the corpus first: `llmc corpus --help`")
+        raise InputError(f"{folder} holds no {folder.name}; run {commands} first")
     return found
+
+
+def kept_modules(corpus: Path) -> dict[str, str]:
+    """The split of every module that the functions stage has kept. Raises InputError when it has not run."""
+    status = corpus / "functions" / MODULE_STATUS_FILE
+    if not status.exists():
+        raise InputError(f"{status} is missing; run `llmc corpus functions` first")
+    return {row["module"]: row["split"] for row in read_shards(status, ["module", "split", "status"])
+            if row["status"] == "kept"}
 
 
 def _units(path: Path, splits: Iterator[str | None], size: int, decides: Sequence[Any]) -> Iterator[Unit]:
@@ -129,6 +145,12 @@ def finish(report: Report, output: Path, task: str, parameters: Mapping[str, Any
     return manifest
 
 
+def chunks(rows: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    """At most `size` rows at a time."""
+    while chunk := list(islice(rows, size)):
+        yield chunk
+
+
 # --- batches in the LLVM worker ----------------------------------------------------------------------------------
 
 
@@ -145,13 +167,13 @@ def batch(pool: WorkerPool, function: Callable[[Item], Result | Failure],
     """`function` of every item, in order, in the pool's worker; an item that kills the worker costs itself only.
 
     function: of a module, so that it can be sent; it may give a Failure. What it raises as InputError, PipelineError
-    or MemoryError is the item's Failure. The pool's time limit holds for one item: one that runs out of it behind
-    others runs again alone.
+    or MemoryError is the item's Failure. The pool's time limit holds for one item. What fails behind others runs
+    again in a fresh worker: it may be their doing (passes that LLVM does not use itself corrupt memory now and then).
     """
     with tempfile.TemporaryDirectory(prefix="batch-") as name:
         given, results = Path(name) / "items", Path(name) / "results"
         given.write_bytes(pickle.dumps(list(items), protocol=5))
-        start = 0
+        start, fresh = 0, False
         while start < len(items):
             results.write_bytes(b"")
             outcome = pool.run(Reading(given, partial(_serve, function, results, start)))
@@ -160,10 +182,10 @@ def batch(pool: WorkerPool, function: Callable[[Item], Result | Failure],
                 count += 1
                 yield result
             start += count
-            if start == len(items) or (count and outcome.status is Status.TIMED_OUT):
-                continue
-            yield _failure(outcome)
-            start += 1
+            if start < len(items) and fresh and not count:
+                yield _failure(outcome)
+                start += 1
+            fresh = True
 
 
 def _failure(outcome: Outcome) -> Failure:
@@ -196,11 +218,16 @@ def _frames(path: Path) -> Iterator[Any]:
             yield pickle.loads(frame)
 
 
+def leave_out(counts: Counter[str], reason: str, number: int = 1) -> None:
+    """Count what gives no example; manifest and card list it by reason (`finish`)."""
+    counts[f"{_LEFT_OUT}{reason}"] += number
+
+
 def counted(results: Iterator[Result | Failure], counts: Counter[str]) -> Iterator[Result | None]:
     """The results, None for those that failed, which are counted by reason."""
     for result in results:
         if isinstance(result, Failure):
-            counts[f"{_LEFT_OUT}{result.reason}"] += 1
+            leave_out(counts, result.reason)
             yield None
         else:
             yield result
@@ -219,13 +246,34 @@ def machine(lowering: Lowering) -> TargetMachine:
     return made
 
 
-def lowering_for(flags: tuple[int | None, int | None], lowering: Lowering) -> Lowering:
-    """The relocation and code model of a module's flags (PIC Level, Code Model).
+def lowering_for(module: Module, profile: Profile) -> Lowering:
+    """How a function or module of a corpus is lowered: as clang does at its flags.
 
-    A function without flags (tasks get such) is lowered as position-independent code.
+    Functions are cut out without module flags; they are lowered as position-independent code, which is clang's default.
+    Code that was compiled without it has flags, but no PIC Level.
     """
-    pic, model = flags
-    return Lowering(lowering.triple, lowering.profile, 1 if pic == 0 else 2, 0 if model is None else model + 2)
+    lowering = lowering_of(module, profile)
+    return replace(lowering, relocation=2) if _bare(module) else lowering
+
+
+def _bare(module: Module) -> bool:
+    return all(module.flag(name) is None for name in ("PIC Level", "PIE Level", _ALWAYS))
+
+
+def emit(module: Module, machine: TargetMachine, *, assembly: bool = False) -> bytes:
+    """A module's object or assembly. One without flags is taken as part of an executable, as clang's default has it:
+    LLVM would name every function twice (`.Lf$local`) otherwise. Its code is the same.
+    """
+    if _bare(module):
+        module.add_flag("PIE Level", 2)
+    return module.emit(machine.handle, assembly=assembly)
+
+
+def executable(text: str) -> str:
+    """IR text for another program to lower, with the flag that `emit` adds."""
+    if "!llvm.module.flags" in text:
+        return text
+    return f'{text}\n!llvm.module.flags = !{{!1000000}}\n!1000000 = !{{i32 1, !"PIE Level", i32 2}}\n'
 
 
 def normalise(data: bytes) -> bytes:

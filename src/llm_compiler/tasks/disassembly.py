@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +29,7 @@ from llm_compiler.errors import InputError, ToolchainError
 from llm_compiler.llvm import library
 from llm_compiler.llvm.frontend import find_clang
 from llm_compiler.llvm.module import Context
-from llm_compiler.llvm.target import Lowering, Profile
+from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tasks import common, prompts
 from llm_compiler.tasks.assembly import compact_assembly, compact_listing, functions_of
@@ -45,6 +46,13 @@ SCHEMA = pa.schema([
 CODEGENS = {"O0": Profile.PAPER, "Oz": Profile.DEPLOY}
 STYLES = ("assembly", "listing")
 _FUNCTIONS_A_UNIT, _A_BATCH = 256, 64
+_VARIABLE = re.compile(r'^@(?:"([\w.$@]+)"|([\w.$]+)) = (?:external|extern_weak|available_externally) '
+                       r"(?!.*\bthread_local\b)[^=]*?\b(?:global|constant) ", re.MULTILINE)
+_FUNCTION = re.compile(r'^declare [^@]*?\b(?:hidden|protected) [^@]*@(?:"([\w.$@]+)"|([\w.$]+))\(', re.MULTILINE)
+# Constants have no symbols: the nearest one before them says nothing.
+_UNNAMED = re.compile(r"((?:#|//) 0x[0-9a-f]+) <([^<>+]+)\+0x[0-9a-f]+>|\b0x0 <[^<>]+>")
+_LOCAL = re.compile(r"^declare [^@]*?\bdso_local [^@]*@([\w.$]+)\(", re.MULTILINE)
+_TAKEN = re.compile(r"@([\w.$]+)(?![\w.$(])")
 _LLD = {"x86_64": "elf_x86_64", "aarch64": "aarch64linux"}
 
 _ABOUT = ("Assembly and disassembler listings of functions, answered with the -Oz IR that they were lowered "
@@ -118,17 +126,16 @@ def lower(order: Order) -> Lowered:
     assembly, objects = {}, {}
     with Context(lib) as context:
         module = context.parse(bitcode)
-        flags = module.flag("PIC Level"), module.flag("Code Model")
-        triple = module.triple
-        module.run_passes(common.oz_text(), common.machine(common.lowering_for(flags, Lowering(triple))).handle)
+        lowering = common.lowering_for(module, Profile.DEPLOY)
+        module.run_passes(common.oz_text(), common.machine(lowering).handle)
         text, optimised = common.clean(module.text()), module.bitcode()
     for codegen in order.codegens:
-        machine = common.machine(common.lowering_for(flags, Lowering(triple, CODEGENS[codegen]))).handle
+        machine = common.machine(replace(lowering, profile=CODEGENS[codegen]))
         with Context(lib) as context:
-            assembly[codegen] = context.parse(optimised).emit(machine, assembly=True).decode(errors="replace")
+            assembly[codegen] = common.emit(context.parse(optimised), machine, assembly=True).decode(errors="replace")
         if order.objects:
             with Context(lib) as context:
-                objects[codegen] = context.parse(optimised).emit(machine)
+                objects[codegen] = common.emit(context.parse(optimised), machine)
     return Lowered(text, assembly, objects)
 
 
@@ -143,7 +150,7 @@ def lower_aarch64(texts: Sequence[str], codegens: Sequence[str], objects: bool) 
         level = ["-O0", "-mno-relax-all"] if codegen == "O0" else ["-Oz"]
         flags = [*level, "-Xclang", "-disable-llvm-passes", "-fno-addrsig"]
         for suffix, flag in ((".s", "-S"), (".o", "-c"))[: 2 if objects else 1]:
-            inputs = [item.ir for item in found if item is not None]
+            inputs = [common.executable(item.ir) for item in found if item is not None]
             lowered = iter(common.clang_batch(clang, inputs, [*flags, flag], suffix))
             for index, item in enumerate(found):
                 if item is None:
@@ -191,10 +198,11 @@ def find_lld() -> Path:
     return Path(found)
 
 
-def listings(objects: Sequence[tuple[str, bytes]], target: str) -> list[str | None]:
+def listings(objects: Sequence[tuple[str, bytes]], target: str, elsewhere: Collection[str] = ()) -> list[str | None]:
     """What a disassembler shows of functions once their objects are linked; None where the linker leaves one out.
 
-    objects: a function's symbol and its object. Those that define one symbol twice are linked apart.
+    objects: a function's symbol and its object. Those that define one symbol twice are linked apart. elsewhere: see
+    `defined_elsewhere`, of all of them.
     """
     out: list[str | None] = [None] * len(objects)
     waiting = list(range(len(objects)))
@@ -205,14 +213,23 @@ def listings(objects: Sequence[tuple[str, bytes]], target: str) -> list[str | No
         for index in waiting:
             (rest if objects[index][0] in names else group).append(index)
             names.add(objects[index][0])
-        found = _link_and_dump([objects[index] for index in group], target)
+        found = _link_and_dump([objects[index] for index in group], target, sorted(set(elsewhere) - names))
         for index in group:
             out[index] = found.get(objects[index][0])
         waiting = rest
     return out
 
 
-def _link_and_dump(objects: Sequence[tuple[str, bytes]], target: str) -> dict[str, str]:
+def defined_elsewhere(ir: str) -> list[str]:
+    """What IR text uses without defining it, and no PLT stands in for: variables, functions that are not exported, and
+    those of the program whose address is taken.
+    """
+    found = [quoted or plain for pattern in (_VARIABLE, _FUNCTION) for quoted, plain in pattern.findall(ir)]
+    taken = set(_TAKEN.findall(ir))
+    return list(dict.fromkeys([*found, *(name for name in _LOCAL.findall(ir) if name in taken)]))
+
+
+def _link_and_dump(objects: Sequence[tuple[str, bytes]], target: str, elsewhere: Sequence[str]) -> dict[str, str]:
     objdump = find_objdump(target, required=False)
     if objdump is None:
         return {}
@@ -222,16 +239,21 @@ def _link_and_dump(objects: Sequence[tuple[str, bytes]], target: str) -> dict[st
         for number, (_, data) in enumerate(objects):
             files.append(f"{number}.o")
             (folder / files[-1]).write_bytes(data)
-        # Parts of programs: what they refer to is elsewhere, or is data that was compiled to be linked statically.
-        quiet = {"cwd": folder, "stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([find_lld(), "-m", _LLD[target], "-shared", "--noinhibit-exec", "-z", "muldefs", "--threads=1",
-                        "-o", "out.so", *files], stdout=subprocess.DEVNULL, check=False, **quiet)  # type: ignore[call-overload]
+        # A place behind all else: without one, the linker would leave zeros, and the wrong names be shown for them.
+        places = (f"{name}=ALIGN(_end,64)+{64 * (number + 1)}\n" for number, name in enumerate(elsewhere))
+        (folder / "arguments").write_text("".join(f"--defsym={place}" for place in places))
+        # Parts of programs: exported functions stay undefined.
+        quiet: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run([find_lld(), "-m", _LLD[target], "-shared", "-Bsymbolic", "--noinhibit-exec", "-z", "muldefs",
+                        "--threads=1", "-o", "out.so", *files, "@arguments"], stdout=subprocess.DEVNULL, check=False,
+                       **quiet)
         if not (folder / "out.so").exists():
             return {}
         done = subprocess.run([objdump, "-d", "--no-show-raw-insn", "--section=.text", "out.so"],
-                              stdout=subprocess.PIPE, check=False, **quiet)  # type: ignore[call-overload]
-    found: dict[str, str] = functions_of(done.stdout.decode(errors="replace"))
-    return found
+                              stdout=subprocess.PIPE, check=False, **quiet)
+    known = {*elsewhere, *(name for name, _ in objects)}
+    return {name: _UNNAMED.sub(lambda match: match[0] if match[2] in known else match[1] or "0x0", listing)
+            for name, listing in functions_of(done.stdout.decode(errors="replace")).items()}
 
 
 # --- the work ----------------------------------------------------------------------------------------------------
@@ -246,8 +268,7 @@ class DisassemblyWork:
 
     def rows(self, payload: common.Slice, pool: WorkerPool, counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
         """Examples of a unit's functions."""
-        rows = payload.read()
-        while chunk := [row for _, row in zip(range(_A_BATCH), rows, strict=False)]:
+        for chunk in common.chunks(payload.read(), _A_BATCH):
             counts["functions"] += len(chunk)
             elsewhere = {id(row) for row in chunk
                          if random.Random(f"{TASK} {row['function']}").random() < self.options.aarch64_share}
@@ -259,11 +280,11 @@ class DisassemblyWork:
 
     def _aarch64(self, rows: Sequence[dict[str, Any]], split: str, counts: Counter[str]) -> Iterator[dict[str, Any]]:
         texts = [common.retarget(row["ir"]) for row in rows]
-        counts["left out: x86-64 only"] += sum(text is None for text in texts)
+        common.leave_out(counts, "x86-64 only", sum(text is None for text in texts))
         kept = [row for row, text in zip(rows, texts, strict=True) if text is not None]
         wants = "listing" in self.options.styles and find_objdump("aarch64", required=False) is not None
         made = lower_aarch64([text for text in texts if text is not None], self.options.codegens, wants)
-        counts["left out: refused by clang for AArch64"] += sum(item is None for item in made)
+        common.leave_out(counts, "refused by clang for AArch64", sum(item is None for item in made))
         yield from self._examples(kept, made, "aarch64", split, counts)
 
     def _examples(self, rows: Sequence[dict[str, Any]], made: Sequence[Lowered | None], target: str, split: str,
@@ -274,7 +295,7 @@ class DisassemblyWork:
             if item is None:
                 continue
             if not common.within(item.ir, options.limit, options.tokenizer):
-                counts["left out: IR too long"] += 1
+                common.leave_out(counts, "IR too long")
             else:
                 pairs.append((row, item, compact(item.ir)))
         for codegen in options.codegens:
@@ -285,11 +306,12 @@ class DisassemblyWork:
                                              "assembly", split, counts)
             if "listing" in options.styles:
                 with_objects = [pair for pair in pairs if codegen in pair[1].objects]
-                counts["left out: no disassembler for AArch64"] += len(pairs) - len(with_objects)
-                shown = listings([(row["name"], item.objects[codegen]) for row, item, _ in with_objects], target)
+                common.leave_out(counts, "no disassembler for AArch64", len(pairs) - len(with_objects))
+                used = {name for _, item, _ in with_objects for name in defined_elsewhere(item.ir)}
+                shown = listings([(row["name"], item.objects[codegen]) for row, item, _ in with_objects], target, used)
                 for (row, item, short), listing in zip(with_objects, shown, strict=True):
                     if listing is None:
-                        counts["left out: not in the linked file"] += 1
+                        common.leave_out(counts, "not in the linked file")
                     else:
                         yield from self._example(row, item, short, listing, compact_listing(listing), target, codegen,
                                                  "listing", split, counts)
@@ -297,7 +319,7 @@ class DisassemblyWork:
     def _example(self, row: Mapping[str, Any], item: Lowered, short: str, text: str, shorter: str, target: str,
                  codegen: str, style: str, split: str, counts: Counter[str]) -> Iterator[dict[str, Any]]:
         if not common.within(text, self.options.limit, self.options.tokenizer):
-            counts["left out: assembly too long"] += 1
+            common.leave_out(counts, "assembly too long")
             return
         counts[f"{target} {codegen} {style}"] += 1
         prompt = DisassemblyPrompt(text, target, style == "listing")

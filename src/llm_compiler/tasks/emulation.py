@@ -26,7 +26,7 @@ from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.objectfile import ObjectSize, measure, with_init_arrays
 from llm_compiler.llvm.pipeline import Pass, PassList
 from llm_compiler.llvm.registry import Registry
-from llm_compiler.llvm.target import Lowering, Profile
+from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tasks import common, prompts
 from llm_compiler.tasks.assembly import compact_assembly
@@ -141,22 +141,21 @@ def emulate(order: Order) -> Emulated | common.Failure:
     bitcode = common.normalise(order.source.encode() if isinstance(order.source, str) else order.source)
     with Context(lib) as context:
         module = context.parse(bitcode)
-        flags = module.flag("PIC Level"), module.flag("Code Model")
-        machine = common.machine(common.lowering_for(flags, Lowering(module.triple, order.profile))).handle
+        machine = common.machine(common.lowering_for(module, order.profile))
         before, count = common.clean(module.text()), module.count_instructions()
         if len(before) > order.longest:
             return common.Failure("input too long")
-        size = measure(with_init_arrays(module.emit(machine)))
+        size = measure(with_init_arrays(common.emit(module, machine)))
     with Context(lib) as context:
         module = context.parse(bitcode)
-        module.run_passes(order.passes, machine)
+        module.run_passes(order.passes, machine.handle)
         broken = module.verify()
         if broken:
             raise InputError(f"the verifier refuses the result: {broken.splitlines()[0]}")
         after, count_after, result = common.clean(module.text()), module.count_instructions(), module.bitcode()
-        size_after = measure(with_init_arrays(module.emit(machine)))
+        size_after = measure(with_init_arrays(common.emit(module, machine)))
     with Context(lib) as context:
-        assembly = context.parse(result).emit(machine, assembly=True).decode(errors="replace")
+        assembly = common.emit(context.parse(result), machine, assembly=True).decode(errors="replace")
     return Emulated(before, after, assembly, (count, count_after), (size, size_after))
 
 
@@ -172,8 +171,7 @@ class EmulationWork:
         """Examples of a unit's functions or modules."""
         options = self.options
         known = registry.load(full=True)
-        rows = payload.read()
-        while chunk := [row for _, row in zip(range(_A_BATCH), rows, strict=False)]:
+        for chunk in common.chunks(payload.read(), _A_BATCH):
             pairs = [(row, random_passes(f"{TASK} {row.get('function') or row['module']} {number}", known))
                      for row in chunk for number in range(options.lists)]
             counts["lists"] += len(pairs)
@@ -196,7 +194,7 @@ class EmulationWork:
             prompt = EmulationPrompt(result.before, passes.text, output, before).reference()
             answer = prompts.emulation_answer(code, after)
             if not common.within(prompt + answer, options.limit, options.tokenizer):
-                counts["left out: too long"] += 1
+                common.leave_out(counts, "too long")
                 continue
             short = short or compact(result.before)
             made = compact(code) if output is Output.IR else compact_assembly(code)

@@ -39,7 +39,7 @@ from llm_compiler.validation.differential import Level
 
 TASK = "flags"
 SCHEMA = pa.schema([*schema.EXAMPLE, *LABEL])
-VERSION = 1  # of what the stages compute: a part of every key
+VERSION = 2  # of what the stages compute: a part of every key
 
 ABOUT = """Unoptimised LLVM IR, and the pass list that makes its object smallest: the best of broadcast lists that
 passed PassListEval, or of a short search from them, run beside `clang -Oz` by differential execution. `sizes` holds the
@@ -47,7 +47,7 @@ object's bytes for every broadcast list in the order of the manifest (-1: LLVM c
 with code-generation options beside the list."""
 COMMANDS = ["llmc dataset flags --corpus DIR", "llmc dataset flags --corpus DIR --labels FILE"]
 
-_SHARES = (0.25, 0.75, 1.0)  # of a time budget, at which searches, labels and verification end
+_ENDS = {"search": 0.25, "cover": 0.75, "label": 0.75, "verify": 1.0}  # shares of a time budget at which stages end
 Say = Callable[[str], None]
 
 
@@ -84,7 +84,7 @@ class FlagOptions:
 
 
 @dataclass
-class _Profiled:
+class _Result:
     """What a profile's stages gave."""
 
     shards: list[Path]
@@ -104,13 +104,13 @@ def build(corpus: Path, output: Path, options: FlagOptions, say: Say = lambda te
     programs = choose(corpus, options.functions, options.modules, largest=options.largest, seed=options.seed)
     say(f"{len(programs)} programs chosen of {len({program.package for program in programs})} packages")
     work = corpus / "work" / "labels"
-    found: dict[Profile, _Profiled] = {}
+    found: dict[Profile, _Result] = {}
     for index, profile in enumerate(options.profiles):
         limit = None
         if options.time_budget is not None:
             left = started + options.time_budget - time.monotonic()
             limit = max(0.0, left) / (len(options.profiles) - index)
-        found[profile] = _Profile(programs, profile, options, work, limit, say).run()
+        found[profile] = _Stages(programs, profile, options, work, limit, say).run()
     record = {
         "parameters": _parameters(options),
         "lists": {str(profile): list(item.lists) for profile, item in found.items()},
@@ -166,7 +166,7 @@ def _complain(report: Report, say: Say) -> None:
         say(f"unit {key} failed: {reason}")
 
 
-class _Profile:
+class _Stages:
     """The stages of one profile, one after the other."""
 
     def __init__(self, programs: Sequence[Program], profile: Profile, options: FlagOptions, work: Path,
@@ -181,7 +181,7 @@ class _Profile:
         self.costs: dict[str, dict[str, int]] = {}
         self.complete = True
 
-    def run(self) -> _Profiled:
+    def run(self) -> _Result:
         # Lists are chosen on training programs alone.
         training = [program for program in self.programs if program.split == schema.TRAIN] or list(self.programs)
         sample = training[: max(1, round(self.options.sample * len(self.programs)))]
@@ -189,23 +189,23 @@ class _Profile:
         lists = tuple(selection["lists"])
         options = self.options
         named = units(self.programs, "label", VERSION, self._common(), lists, options.refine, options.options)
-        labelled = self._stage("label", named, LabelWork(self.profile, lists, options.refine, options.options), 1)
+        labelled = self._stage("label", named, LabelWork(self.profile, lists, options.refine, options.options))
         by_key = {unit.key: unit.payload for unit in named}
         trials = [Unit(key_of("verify", name, VERSION, str(options.verify), bool(options.suite), split=part.split),
                        Trials(part, str(self.work / "label" / f"{name}.parquet")))
                   for name, part in by_key.items() if name in {Path(shard.name).stem for shard in labelled.shards}]
         work = VerifyWork(self.profile, options.verify, bool(options.suite))
-        verified = self._stage("verify", trials, work, 2)
+        verified = self._stage("verify", trials, work)
         shards = [self.work / "verify" / shard.name for shard in verified.shards]
         told = {"dropped by PassListEval": selection["dropped"],
                 "mean saving of the sample by the first lists, per cent": selection["gains"]}
-        return _Profiled(shards, lists, told, self._record(selection, len(sample)), self.complete)
+        return _Result(shards, lists, told, self._record(selection, len(sample)), self.complete)
 
     def _common(self) -> list[str]:
         return [str(self.profile), library.load().version_text]
 
-    def _stage(self, name: str, wanted: Sequence[Unit], work: Work, share: int) -> Report:
-        deadline = None if self.limit is None else self.started + self.limit * _SHARES[share]
+    def _stage(self, name: str, wanted: Sequence[Unit], work: Work) -> Report:
+        deadline = None if self.limit is None else self.started + self.limit * _ENDS[name]
         report = run(_until(wanted, deadline, self.work / name), work, self.work / name, jobs=self.options.jobs,
                      ray=self.options.ray)
         self.costs[name] = dict(sorted(report.counts.items()))
@@ -230,12 +230,12 @@ class _Profile:
             self.costs = dict(found["costs"])
             return found
         searching = units(sample, "search", VERSION, self._common(), core, options.search_evaluations)
-        report = self._stage("search", searching, SearchWork(self.profile, options.search_evaluations), 0)
+        report = self._stage("search", searching, SearchWork(self.profile, options.search_evaluations))
         shards = [self.work / "search" / shard.name for shard in report.shards]
         winners = [row["lists"] for row in read_shards(shards, ["lists"])]
         candidates = selecting.candidates(winners, core, options.lists)
         covering = units(sample[: options.cover], "cover", VERSION, self._common(), candidates)
-        report = self._stage("cover", covering, CoverWork(self.profile, tuple(candidates)), 1)
+        report = self._stage("cover", covering, CoverWork(self.profile, tuple(candidates)))
         rows = [row for shard in report.shards for row in read_shards(self.work / "cover" / shard.name)]
         if not rows:
             raise InputError(f"none of the {len(sample)} programs of the sample could be measured for {self.profile}; "

@@ -25,7 +25,7 @@ from llm_compiler.corpus.shards import Manifest
 from llm_compiler.errors import InputError
 from llm_compiler.llvm import library
 from llm_compiler.llvm.module import Context
-from llm_compiler.llvm.target import Lowering, Profile
+from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tasks import common, prompts
 from llm_compiler.tasks.assembly import compact_assembly
@@ -68,7 +68,7 @@ class PretrainingOptions:
         if not (0 <= self.aarch64_share <= 1 and 0 <= self.text_share < 1):
             raise InputError("a share is a number from 0 to 1, and text cannot be all there is")
         if self.text is not None and not self.text.is_dir():
-            raise InputError(f"{self.text} is no folder of text files")
+            raise InputError(f"{self.text} is no folder; --text takes one with text files")
 
     def parameters(self) -> dict[str, Any]:
         return asdict(self) | {"text": self.text.name if self.text else "", "levels": list(self.levels)}
@@ -143,15 +143,14 @@ class PretrainingWork:
         for row in found:
             size = len(row["answer"].encode(errors="replace"))
             if size > self.options.maximum:
-                counts["left out: too long"] += 1
+                common.leave_out(counts, "too long")
                 continue
             counts["bytes"] += size
             counts[f"{row['kind']} {row['target']}".strip()] += 1
             yield row
 
     def _code_rows(self, payload: common.Slice, pool: WorkerPool, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-        rows = payload.read()
-        while chunk := [row for _, row in zip(range(_A_BATCH), rows, strict=False)]:
+        for chunk in common.chunks(payload.read(), _A_BATCH):
             counts["inputs"] += len(chunk)
             orders = [self._order(row) for row in chunk]
             external: list[tuple[dict[str, Any], str, str]] = []
@@ -183,14 +182,14 @@ class PretrainingWork:
             for row, _, unoptimised in group:
                 text = common.retarget(_for_level(unoptimised, level))
                 if text is None:
-                    counts["left out: x86-64 only"] += 1
+                    common.leave_out(counts, "x86-64 only")
                 else:
                     rows.append(row)
-                    texts.append(text)
+                    texts.append(common.executable(text))
             flags = [f"-{level}", "-S", "-fno-addrsig"]
             for row, made in zip(rows, common.clang_batch(clang, texts, flags, ".s"), strict=True):
                 if made is None:
-                    counts["left out: refused by clang for AArch64"] += 1
+                    common.leave_out(counts, "refused by clang for AArch64")
                 else:
                     yield _document(row, split, prompts.ASM, "aarch64", level, made.decode(errors="replace"))
 
@@ -224,14 +223,13 @@ def compile_levels(order: Order) -> Compiled:
             at_level = bitcode if level in ("O0", "Oz") else _bitcode(_for_level(unoptimised, level))
             module = context.parse(at_level)
             profile = Profile.PAPER if level == "O0" else Profile.DEPLOY
-            flags = module.flag("PIC Level"), module.flag("Code Model")
-            machine = common.machine(common.lowering_for(flags, Lowering(module.triple, profile)))
+            machine = common.machine(common.lowering_for(module, profile))
             if level != "O0":
                 module.run_passes(common.oz_text() if level == "Oz" else f"default<{level}>", machine.handle)
             text = common.clean(module.text())
             assembly = ""
             if level not in order.aarch64:
-                assembly = module.emit(machine.handle, assembly=True).decode(errors="replace")
+                assembly = common.emit(module, machine, assembly=True).decode(errors="replace")
             out.append((level, text, assembly))
     return Compiled(unoptimised, tuple(out))
 
@@ -267,10 +265,10 @@ def _text_rows(texts: Texts, counts: Counter[str]) -> Iterator[dict[str, Any]]:
             # A file that is cut may be cut within a character.
             text = data.decode() if len(data) < MAXIMUM_TEXT else data.decode(errors="ignore")
         except UnicodeDecodeError:
-            counts["left out: text that is not UTF-8"] += 1
+            common.leave_out(counts, "text that is not UTF-8")
             continue
         if not text.strip() or "\0" in text:
-            counts["left out: text that is empty or binary"] += 1
+            common.leave_out(counts, "text that is empty or binary")
             continue
         row = {"package": texts.folder.name, "file": name, "module": hashlib.sha256(data).hexdigest()[:32]}
         made = common.example(row, TRAIN, TASK, "", text, "", prompts.document(text))

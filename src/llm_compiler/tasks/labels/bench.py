@@ -23,8 +23,9 @@ from llm_compiler.llvm.evaluator import Evaluator
 from llm_compiler.llvm.job import Job, Limits, Measurement, Outcome, Reading
 from llm_compiler.llvm.module import Context, digest
 from llm_compiler.llvm.pipeline import Candidate
-from llm_compiler.llvm.target import Lowering, Profile, lowering_of
+from llm_compiler.llvm.target import Lowering, Profile
 from llm_compiler.llvm.worker import WorkerPool, perform
+from llm_compiler.tasks.common import lowering_for
 from llm_compiler.tuning.search import Pool
 
 _FLIGHT = 8
@@ -133,7 +134,7 @@ class Prepare:
             module = context.parse(data)
             if not module.functions():
                 raise InputError("it defines no function")
-            lowering = lowering_of(module, self.profile)
+            lowering = lowering_for(module, self.profile)
             return Prepared(module.bitcode(), lowering, module.count_instructions())
 
 

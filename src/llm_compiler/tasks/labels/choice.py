@@ -13,9 +13,9 @@ from typing import Any
 from llm_compiler.corpus.engine import Unit, key_of
 from llm_compiler.corpus.shards import read_shards
 from llm_compiler.errors import InputError
+from llm_compiler.tasks.common import function_shards, kept_modules, module_shards
 
 FUNCTION, MODULE = "function", "module"
-_STATUS = "modules.parquet"
 _UNIT = {FUNCTION: 64, MODULE: 8}
 
 
@@ -94,27 +94,14 @@ def _programs(corpus: Path, kind: str, largest: int, seed: int) -> Iterator[Prog
                 if 0 < row["instructions"] <= largest:
                     yield _program(row["function"], kind, row["split"], row["package"], path, row["instructions"], seed)
         return
-    folder = corpus / "modules"
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; run `llmc corpus record`, `add` or `debian` first")
-    splits = {row["module"]: row["split"] for row in read_shards(corpus / "functions" / _STATUS)
-              if row["status"] == "kept"}
+    splits = kept_modules(corpus)
     seen: set[str] = set()
-    for path in sorted(folder.glob("*.parquet")):
+    for path in module_shards(corpus):
         for row in read_shards(path, ["module", "package", "instructions"]):
             name = row["module"]
             if name in splits and name not in seen and 0 < row["instructions"] <= largest:
                 seen.add(name)
                 yield _program(name, kind, splits[name], row["package"], path, row["instructions"], seed)
-
-
-def function_shards(corpus: Path) -> list[Path]:
-    """Raises InputError when the functions stage has not run."""
-    folder = corpus / "functions"
-    found = sorted(path for path in folder.glob("*.parquet") if path.name != _STATUS) if folder.is_dir() else []
-    if not found:
-        raise InputError(f"{folder} holds no functions; run `llmc corpus functions` first")
-    return found
 
 
 def _program(name: str, kind: str, split: str, package: str, path: Path, instructions: int, seed: int) -> Program:

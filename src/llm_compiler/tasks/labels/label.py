@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from llm_compiler.llvm.job import Measurement
@@ -59,28 +59,33 @@ def parsed(text: str) -> PassList:
 
 def measure_lists(bench: Bench, instructions: int, lists: tuple[str, ...]) -> Label:
     """The baseline and the size matrix alone."""
+    return _broadcast(bench, instructions, lists)[0]
+
+
+def _broadcast(bench: Bench, instructions: int,
+               lists: tuple[str, ...]) -> tuple[Label, list[Measurement | None]]:
+    """The baseline and the size matrix, and the lists' measurements; none of these without a baseline."""
     base = bench.measure([Candidate(full_space(bench.lowering.profile).oz)], count=True)[0]
     baseline = None if base is None else _choice(Candidate(PassList()), -1, base)
     if baseline is None or not baseline.total:
-        return Label(instructions, None, evaluations=bench.evaluations, lowered=bench.lowered)
+        return Label(instructions, None, evaluations=bench.evaluations, lowered=bench.lowered), []
     found = bench.measure([Candidate(parsed(text)) for text in lists])
     return Label(instructions, baseline, tuple(_size(item, "total") for item in found),
                  tuple(_size(item, "text_data") for item in found), evaluations=bench.evaluations,
-                 lowered=bench.lowered)
+                 lowered=bench.lowered), found
 
 
 def label(bench: Bench, instructions: int, lists: tuple[str, ...], refine: int, options: int, seed: int) -> Label:
-    """refine: evaluations of the search that follows the broadcast; options: sets of options that are tried.
+    """Everything that is found out about a program.
 
-    Options are separable: they change the lowering alone, so they are tried on the code of the best lists, and not
-    multiplied with all of them.
+    refine: evaluations of the search that follows the broadcast; options: sets of options that are tried. Options are
+    separable: they change the lowering alone, so they are tried on the code of the best lists, and not multiplied with
+    all of them.
     """
-    profile = bench.lowering.profile
-    base = bench.measure([Candidate(full_space(profile).oz)], count=True)[0]
-    baseline = None if base is None else _choice(Candidate(PassList()), -1, base)
-    if baseline is None or not baseline.total:
-        return Label(instructions, None, evaluations=bench.evaluations, lowered=bench.lowered)
-    found = bench.measure([Candidate(parsed(text)) for text in lists])
+    broadcast, found = _broadcast(bench, instructions, lists)
+    baseline = broadcast.baseline
+    if baseline is None:
+        return broadcast
     order = sorted((item.size.total, index) for index, item in enumerate(found) if item is not None and item.size)
     # Equal code of several lists is one choice: the first list's, so that a model has few answers to tell apart.
     choices: dict[str, Choice] = {}
@@ -90,7 +95,7 @@ def label(bench: Bench, instructions: int, lists: tuple[str, ...], refine: int, 
         if item is not None:
             distinct.setdefault(item.ir_hash, lists[index])
             choices.setdefault(item.object_hash, _choice(Candidate(parsed(lists[index])), index, item))
-    if refine and pays([total for total, _ in order], baseline.total):
+    if refine and _pays([total for total, _ in order]):
         refined = search(bench, instructions, refine, seed, start=tuple(list(distinct.values())[:_STARTS]))
         own = [Candidate(parsed(text)) for text, total in refined.lists[:2] if not order or total < order[0][0]]
         for candidate, item in zip(own, bench.measure(own), strict=True):
@@ -100,17 +105,16 @@ def label(bench: Bench, instructions: int, lists: tuple[str, ...], refine: int, 
     optioned = dict(choices)
     starts = sorted(choices.values(), key=_order)[:_OPTION_LISTS]
     tried = [(choice, Candidate(parsed(choice.pass_list), names)) for choice in starts
-             for names in option_sets(profile, options)]
+             for names in option_sets(bench.lowering.profile, options)]
     for (choice, candidate), item in zip(tried, bench.measure([each for _, each in tried]), strict=True):
         if item is not None:
             optioned.setdefault(item.object_hash, _choice(candidate, choice.index, item))
-    with_options = _best(optioned, baseline)
-    return Label(instructions, baseline, tuple(_size(item, "total") for item in found),
-                 tuple(_size(item, "text_data") for item in found), _counted(bench, plain),
-                 _counted(bench, with_options), bench.evaluations, bench.lowered)
+    best, with_options = _counted(bench, plain), _counted(bench, _best(optioned, baseline))
+    return replace(broadcast, best=best, with_options=with_options, evaluations=bench.evaluations,
+                   lowered=bench.lowered)
 
 
-def pays(sizes: list[int], baseline: int) -> bool:
+def _pays(sizes: list[int]) -> bool:
     """Whether a search from the best lists is worth its cost: lists differ on this program."""
     return len(set(sizes)) > 2
 
