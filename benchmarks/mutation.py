@@ -44,6 +44,7 @@ from mutators import (
     named_types,
     places,
     sizes_of,
+    unordered,
 )
 from sources import SETS
 
@@ -52,14 +53,16 @@ _PLAIN = Candidate(PassList(()))
 _BLOCKS = Candidate(PassList.parse("sancov-module"), (), (
     "-sanitizer-coverage-level=2", "-sanitizer-coverage-inline-8bit-counters", "-sanitizer-coverage-pc-table",
     "-sanitizer-coverage-prune-blocks=false"))
-# Either may find that a change means nothing: within a function, or with what is known of its callers.
-_PROOFS = tuple(Candidate(PassList.parse(text)) for text in (
-    "function(instcombine,correlated-propagation,constraint-elimination,sccp,early-cse<memssa>,gvn,dse,bdce,instcombine,"
-    "simplifycfg,correlated-propagation,reassociate,gvn,instcombine,adce,simplifycfg)",
-    "default<O2>",
-))
-
-
+# Each may find that a change means nothing: within a function, with what is known of its callers, or where a loop goes
+# over a constant table, turn by turn.
+_PROOFS = (
+    Candidate(PassList.parse(
+        "function(instcombine,correlated-propagation,constraint-elimination,sccp,early-cse<memssa>,gvn,dse,bdce,"
+        "instcombine,simplifycfg,correlated-propagation,reassociate,gvn,instcombine,adce,simplifycfg)")),
+    Candidate(PassList.parse("default<O2>")),
+    Candidate(PassList.parse("default<O3>"), (), (
+        "-unroll-threshold=30000", "-unroll-max-upperbound=128", "-unroll-partial-threshold=0")),
+)
 
 @dataclass
 class Tally:
@@ -193,10 +196,10 @@ def _choose_functions(differential: Differential, survey: Survey, text: str, lim
             survey.unmapped += 1
             continue
         available: dict[Kind, list[Mutant]] = {kind: [] for kind in Kind}
-        sizes = sizes_of(items)
+        sizes, either = sizes_of(items), unordered(items)
         for item in items:
             if item.block in counter:
-                for mutant in mutants_of(item, types, sizes):
+                for mutant in mutants_of(item, types, sizes, either):
                     available[mutant.kind].append(mutant)
         labels = {item.label: item.block for item in items}
         picked = choose(available, survey.per_function, survey.used, survey.rng)

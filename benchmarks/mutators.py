@@ -20,8 +20,9 @@ class Kind(StrEnum):
 
     constant: an operand that is a number becomes one more, one less or its negative (a real: also twice itself).
     predicate: a comparison becomes its opposite, takes or leaves out equality, or takes the other sign (not for sizes
-    of memory: it would take 2^63 bytes to tell).
-    operand order: operands of what does not commute change places, as do neighbouring arguments of one type.
+    of memory and for addresses: it would take 2^63 bytes to tell).
+    operand order: operands of what does not commute change places, as do neighbouring arguments of one type (not where
+    `unordered` proves that it means the same).
     dropped store: nothing is stored.
     swapped branch: the two targets, or neighbouring targets of a switch, change places.
     off-by-one GEP: an index one more or less, an element further, a neighbouring field of the same type.
@@ -146,7 +147,9 @@ def _first(text: str) -> str:
 
 @dataclass(frozen=True)
 class Parts:
-    """An instruction taken apart. rest: between the opcode and the metadata; sizes: the function's `sizes_of`."""
+    """An instruction taken apart. rest: between the opcode and the metadata; sizes, either: the function's `sizes_of`
+    and `unordered`.
+    """
 
     result: str
     opcode: str
@@ -155,6 +158,7 @@ class Parts:
     after: str
     types: Mapping[str, str]
     sizes: frozenset[str] = frozenset()
+    either: frozenset[str] = frozenset()
 
     def with_rest(self, rest: str) -> str:
         return f"{self.before}{rest}{self.after}"
@@ -164,11 +168,12 @@ class Parts:
         return self.with_rest(self.rest).replace(f"  {self.result} = ", f"  {result} = ", 1)
 
 
-def take_apart(text: str, types: Mapping[str, str], sizes: frozenset[str] = frozenset()) -> Parts | None:
+def take_apart(text: str, types: Mapping[str, str], sizes: frozenset[str] = frozenset(),
+               either: frozenset[str] = frozenset()) -> Parts | None:
     found = _INSTRUCTION.fullmatch(text)
     if found is None or found[2] == "musttail":
         return None
-    return Parts(found[1] or "", found[3], text[: found.start(4)], found[4], found[5], types, sizes)
+    return Parts(found[1] or "", found[3], text[: found.start(4)], found[4], found[5], types, sizes, either)
 
 
 # --- changes ---
@@ -288,14 +293,61 @@ def predicate(parts: Parts) -> Iterator[str]:
     for at, word in enumerate(words[:8]):  # flags stand first
         others = _PREDICATES.get(parts.opcode, {}).get(word)
         if others:
-            wide = parts.opcode == "icmp" and bool(parts.sizes & set(re.findall(rf"%{_NAME}", parts.rest)))
+            wide = parts.opcode == "icmp" and (words[at + 1] == "ptr" or bool(
+                parts.sizes & set(re.findall(rf"%{_NAME}", parts.rest))))
             for other in others:
                 if not (wide and other == _OTHER_SIGN.get(word)):
                     yield parts.with_rest(" ".join([*words[:at], other, *words[at + 1 :]]))
             return
 
 
+_EQUAL = re.compile(r"@(?:bcmp|memcmp|strcmp|strncmp|strcasecmp|strncasecmp)\b")
+_BLOCKS = re.compile(r"@f(?:write|read)(?:_unlocked)?\b")
+
+
+def unordered(items: Iterable[Instruction]) -> frozenset[str]:
+    """Results of a function's instructions that are the same, or used as if they were, when operands change places.
+
+    Of memcmp and its like, the first two: where the result is only compared with 0, for equality, which is symmetric.
+    Of fwrite and fread, size and count: where the result is not used; so many bytes are their product (C17, 7.21.8).
+    Of fsub: where the difference is only multiplied by itself; x - y is -(y - x), but for the sign of a zero result,
+    which is positive either way, and a square has no sign.
+    """
+    texts: dict[str, Parts] = {}
+    uses: dict[str, list[Parts]] = {}
+    for item in items:
+        parts = take_apart(item.text, {})
+        if parts is None:  # whatever it does, it does with more than is known here
+            for name in re.findall(rf"%{_NAME}", item.text):
+                uses.setdefault(name, []).append(Parts("", "", "", "", "", {}))
+            continue
+        if parts.result:
+            texts[parts.result] = parts
+        for name in set(re.findall(rf"%{_NAME}", f"{parts.rest}{parts.after}")):
+            uses.setdefault(name, []).append(parts)
+    return frozenset(name for name, parts in texts.items() if _either(name, parts, uses.get(name, [])))
+
+
+def _either(name: str, parts: Parts, uses: Sequence[Parts]) -> bool:
+    call = _arguments(parts)
+    if call is not None and _EQUAL.search(call[0]):
+        return all(use.opcode == "icmp" and use.rest in (f"eq i32 {name}, 0", f"ne i32 {name}, 0") for use in uses)
+    if call is not None and _BLOCKS.search(call[0]):
+        return not uses
+    if parts.opcode == "fsub":
+        kind = _last(_last(_split(parts.rest)[0])[0])[1]
+        twice = f"{kind} {name}, {kind} {name}, "
+        return all(
+            (use.opcode == "fmul" and use.rest.endswith(f"{kind} {name}, {name}"))
+            or (use.opcode == "call" and "@llvm.fmuladd." in use.rest and f"({twice}" in use.rest
+                and use.rest.count(name) == 2)
+            for use in uses)
+    return False
+
+
 def order(parts: Parts) -> Iterator[str]:
+    if parts.result and parts.result in parts.either:
+        return
     items = _split(parts.rest)
     directed = parts.opcode in _DIRECTED or (
         parts.opcode in _PREDICATES and not _SYMMETRIC & set(items[0].split(" ")))
@@ -491,9 +543,10 @@ def places(mutant: Mutant, labels: Mapping[str, int]) -> set[int]:
     return needed
 
 
-def mutants_of(item: Instruction, types: Mapping[str, str], sizes: frozenset[str] = frozenset()) -> list[Mutant]:
-    """All mutants of an instruction. Not all of them parse. sizes: `sizes_of` its function."""
-    parts = take_apart(item.text, types, sizes)
+def mutants_of(item: Instruction, types: Mapping[str, str], sizes: frozenset[str] = frozenset(),
+               either: frozenset[str] = frozenset()) -> list[Mutant]:
+    """All mutants of an instruction. Not all of them parse. sizes, either: `sizes_of` and `unordered` its function."""
+    parts = take_apart(item.text, types, sizes, either)
     if parts is None:
         return []
     return [Mutant(item, kind, text) for kind, change in CHANGES.items() for text in change(parts) if text != item.text]

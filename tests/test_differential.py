@@ -160,6 +160,10 @@ def test_wrong_versions_differ(pool: WorkerPool, tmp_path: Path, name: str) -> N
 UNDEFINED = {
     "uninitialised": ("int f(int a) { int x; if (a == 1) x = 3; return x + a; }", "int f(int a) { return 3 + a; }"),
     "null": ("int f(int *p) { int v = *p; return p ? v : 7; }", "int f(int *p) { return *p; }"),
+    # As -Oz has it, and as it may be had where no pointer lies that far from another.
+    "pointer out of bounds": tuple(
+        f"int f(const char *p, long n, const char *q, long m) {{ const char *end = p + n - 1; int i = 0; "
+        f"for (; p {test} && m > 0; p++, m--) i += *q++; return i; }}" for test in ("< end", "!= end && n > 1")),
     "padding": tuple(
         "struct s { char c; int i; }; extern void take(struct s *); "
         f"void f(int a) {{ struct s v{start}; v.c = a; v.i = a; take(&v); }}" for start in ("", " = {0}")),

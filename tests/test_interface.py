@@ -228,6 +228,35 @@ def test_outside_functions(tmp_path: Path) -> None:
     assert interface.strings == (b"%s!",)
 
 
+def test_room_on_the_stack_of_indirect_calls(tmp_path: Path) -> None:
+    interface = interface_of(tmp_path, """
+        struct impulse { float normal[2], tangent[2]; int count; };
+        struct listener { void (*solved)(struct listener *, const struct impulse *, int *); };
+        void report(struct listener *to, int n) {
+            struct impulse one = { .count = n };
+            int counts[4] = { n };
+            to->solved(to, &one, counts + 1);
+        }
+        void again(struct listener *to, int *counts) {
+            struct impulse one[2] = { { .count = 3 } };
+            to->solved(to, one, counts);
+        }
+        """)
+    assert [[found.stack_size for found in solved.parameters] for solved in interface.indirect] == [[0, 20, 12]] * 2
+
+
+def test_variables_that_a_function_mentions(tmp_path: Path) -> None:
+    interface = interface_of(tmp_path, """
+        static int hits, table[9]; int level; static const int fixed[3] = { 1, 2, 3 }; extern int outside;
+        int count(int i) { return ++hits + fixed[i % 3]; }
+        int *entry(void) { return &table[4]; }
+        int all(void) { return count(level) + outside; }
+        """)
+    assert function(interface, "count").variables == ("hits",)
+    assert function(interface, "entry").variables == ("table",)
+    assert function(interface, "all").variables == ("level",)
+
+
 def test_void_pointers_take_what_is_passed(tmp_path: Path) -> None:
     interface = interface_of(tmp_path, """
         struct state { int n; char *at; };

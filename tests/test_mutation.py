@@ -238,6 +238,50 @@ def test_sizes_of_memory_keep_their_low_32_bits() -> None:
     assert compared == ["ule", "uge"]
 
 
+UNORDERED = """\
+define i32 @f(ptr %0, ptr %1, i64 %2, float %3, float %4) {
+  %6 = call i32 @bcmp(ptr %0, ptr %1, i64 %2)
+  %7 = icmp eq i32 %6, 0
+  %8 = call i32 @memcmp(ptr %0, ptr %1, i64 %2)
+  %9 = icmp slt i32 %8, 0
+  %10 = call i32 @strcmp(ptr %0, ptr %1)
+  %11 = icmp ne i32 %10, 0
+  %12 = select i1 %11, i32 %10, i32 0
+  %13 = call i64 @fwrite(ptr %0, i64 26, i64 1, ptr %1)
+  %14 = call i64 @fread(ptr %0, i64 26, i64 1, ptr %1)
+  %15 = icmp eq i64 %14, 1
+  %16 = fsub float %3, %4
+  %17 = fmul float %16, %16
+  %18 = fsub float %4, %3
+  %19 = call float @llvm.fmuladd.f32(float %18, float %18, float %17)
+  %20 = fsub float %4, 1.0
+  %21 = fmul float %20, %20
+  %22 = fadd float %20, %21
+  %23 = call i32 @compare(ptr %0, ptr %1)
+  %24 = icmp eq i32 %23, 0
+  %25 = fsub float %3, 2.0
+  %26 = call float @llvm.fmuladd.f32(float %25, float %3, float %25)
+  ret i32 %12
+}
+"""
+
+
+def test_operands_whose_order_means_nothing_stay() -> None:
+    """Where the result only tells whether two things are equal, is squared, or is not used."""
+    items = list(mutators.instructions(UNORDERED))
+    either = mutators.unordered(items)
+    assert either == {"%6", "%13", "%16", "%18"}
+    ordered = {mutant.at.text.split()[0] for item in items for mutant in mutators.mutants_of(item, {}, either=either)
+               if mutant.kind is Kind.ORDER}
+    assert ordered >= {"%8", "%10", "%14", "%20", "%23", "%25"} and not ordered & either
+
+
+def test_addresses_have_no_sign() -> None:
+    item = mutators.Instruction("f", 0, 0, "  %3 = icmp ult ptr %0, %1")
+    told = [mutant.text.split()[3] for mutant in mutators.mutants_of(item, {}) if mutant.kind is Kind.PREDICATE]
+    assert told == ["uge", "ule"]
+
+
 @pytest.mark.parametrize(("kind", "value", "expected"), [
     ("i1", "true", ["false"]),
     ("i32", "0", ["1", "-1"]),
@@ -360,6 +404,47 @@ def test_only_what_the_optimiser_makes_identical_is_equal(changed: dict[str, str
     path, mutated = tmp_path / "plain.ll", tmp_path / "mutated.ll"
     path.write_text(EQUAL.format(**plain))
     mutated.write_text(EQUAL.format(**{**plain, **changed}))
+    lowering = Lowering("x86_64-unknown-linux-gnu")
+    with WorkerPool(1, Limits(60.0)) as pool:
+        made, other = (mutation.lower(pool, item, lowering, verify=True) for item in (path, mutated))
+        assert made is not None and other is not None and made.object_hash != other.object_hash
+        assert mutation.Original(pool, path, lowering, made.object_hash).is_equal(mutated) is equal
+
+
+TABLE = """\
+target triple = "x86_64-unknown-linux-gnu"
+@table = internal constant [4 x {{ i64, i32 }}] [{{ i64, i32 }} {{ i64 3, i32 7 }}, {{ i64, i32 }} {{ i64 9, i32 8 }},
+  {{ i64, i32 }} {{ i64 {last}, i32 1 }}, {{ i64, i32 }} zeroinitializer]
+define i32 @f(i64 %0) minsize optsize {{
+  br label %2
+
+2:
+  %3 = phi ptr [ @table, %1 ], [ %9, %8 ]
+  {load}
+  %5 = icmp eq i64 %4, 0
+  br i1 %5, label %10, label %6
+
+6:
+  %7 = icmp eq i64 %4, %0
+  br i1 %7, label %10, label %8
+
+8:
+  %9 = getelementptr {{ i64, i32 }}, ptr %3, i64 1
+  br label %2
+
+10:
+  %11 = phi i32 [ 0, %2 ], [ 5, %6 ]
+  ret i32 %11
+}}
+"""
+
+
+@pytest.mark.parametrize(("last", "equal"), [(200, True), (300, False)])
+def test_loops_over_constant_tables_are_unrolled_for_a_proof(last: int, equal: bool, tmp_path: Path) -> None:
+    path, mutated = tmp_path / "plain.ll", tmp_path / "mutated.ll"
+    path.write_text(TABLE.format(last=last, load="%4 = load i64, ptr %3, align 8"))
+    mutated.write_text(TABLE.format(
+        last=last, load="%part = load i8, ptr %3, align 8\n  %4 = zext i8 %part to i64"))
     lowering = Lowering("x86_64-unknown-linux-gnu")
     with WorkerPool(1, Limits(60.0)) as pool:
         made, other = (mutation.lower(pool, item, lowering, verify=True) for item in (path, mutated))

@@ -377,6 +377,10 @@ class Walk:
             yield self.lib.LLVMGetUser(use)
             use = self.lib.LLVMGetNextUse(use)
 
+    def function_of(self, instruction: int) -> int:
+        """The function that an instruction is in."""
+        return int(self.lib.LLVMGetBasicBlockParent(self.lib.LLVMGetInstructionParent(instruction)))
+
     def inline_assembly(self) -> bool:
         """Whether the module itself, outside functions, holds assembly."""
         length = ctypes.c_size_t()

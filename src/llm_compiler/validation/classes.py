@@ -17,13 +17,17 @@ _LARGEST_COPY = 1 << 16
 
 @dataclass(slots=True)
 class Callee:
-    """Code that pointers of a class lead to: where it was called or, with `call` false, the function itself."""
+    """Code that pointers of a class lead to: where it was called or, with `call` false, the function itself.
+
+    rooms: of a call, bytes that are left in the local variable that each argument points into, else 0.
+    """
 
     type: FunctionType
     parameters: list[int | None]
     result: int | None
     site: int
     call: bool
+    rooms: tuple[int, ...] = ()
 
 
 class Classes:
@@ -226,7 +230,12 @@ class Classes:
         return sorted(votes.items(), key=lambda vote: (-len(vote[1]), -_size(vote[0])))
 
     def _join_code(self) -> None:
-        """Leave one callee a class: what its call sites and functions have in common."""
+        """Leave one callee a class: what its call sites and functions have in common. Rooms are those of all calls of
+        code of the same type, since pointers to it may come from other classes.
+        """
+        rooms: dict[FunctionType, list[tuple[int, ...]]] = {}
+        for callee in (callee for callees in self._code.values() for callee in callees if callee.call):
+            rooms.setdefault(callee.type, []).append(callee.rooms)
         for root, callees in list(self._code.items()):
             called = [callee for callee in callees if callee.call] or callees
             counts: dict[FunctionType, int] = {}
@@ -235,7 +244,7 @@ class Classes:
             type_ = max(counts, key=lambda found: counts[found])
             alike = [callee for callee in callees if callee.type is type_]
             site = next(callee for callee in called if callee.type is type_)
-            joined = Callee(type_, [], None, site.site, site.call)
+            joined = Callee(type_, [], None, site.site, site.call, _least(rooms.get(type_, ())))
             for index, parameter in enumerate(type_.parameters):
                 node = self.new() if parameter.kind == TypeKind.POINTER else None
                 joined.parameters.append(node)
@@ -278,6 +287,11 @@ class Classes:
                         following += [(a, b) for a, b in pairs if a is not None and b is not None]
             pending = following
         return found
+
+
+def _least(rooms: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """For each argument the least room that a call leaves, of those that leave any."""
+    return tuple(min(filter(None, sizes), default=0) for sizes in zip(*rooms, strict=True))
 
 
 def _size(type_: Type | FunctionType) -> int:

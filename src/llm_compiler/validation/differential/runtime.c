@@ -3,6 +3,7 @@
  * Inputs are lists of 64-bit seeds. Every value that the code under test can see is a pure function of the input and of the
  * place where it is found (argument 2; field at offset 8 of what argument 2 points to; third result of `read`), so two
  * objects get equal inputs however different the order of their accesses. Memory behind pointers appears at the first touch.
+ * An input may also name bytes that stand at a place instead (patches), and calls that come before and after.
  * All state is at fixed addresses outside the image, so that the image's own data can be put back between inputs.
  * No C library but for pure functions; system calls are made directly. x86-64 Linux.
  */
@@ -28,6 +29,8 @@ typedef int64_t i64;
 #define SHARED_AT 0x330000000000ul
 #define IMAGE_COPY 0x340000000000ul
 #define PLAN_AT 0x350000000000ul
+#define SCRATCH 0x360000000000ul
+#define SCRATCH_SIZE (1ul << 16)
 #define SHADOW 0x300000000000ul /* pristine copies of pages: at their address + SHADOW */
 #define MAX_PAGES 2048
 #define TABLE 8192
@@ -38,14 +41,23 @@ typedef int64_t i64;
 #define MAX_BLOCKS 4096
 #define MAX_COUNTERS (1u << 20)
 #define FILLED 32768
-#define ORIGIN 0x10000ul /* where an object begins in its region: code may step back, too */
+/* Where an object begins in its region: code may step back, too. No byte but the last is zero, so that what an address left
+ * on the stack is not taken for a zero that was stored there. */
+#define ORIGIN 0x15540ul
 #define MAX_FRESH 1024
 #define MAX_SLOTS 256 /* interface.py describes no more of an element */
+#define MAX_LAYERS 16
+#define MAX_BEFORE 4
+#define MAX_PATCHES 12
+#define MAX_HINTS 320 /* a third of them for loads */
+#define MAX_SEEN 128
+#define MAX_GIVEN 64
 
 enum kind { K_INT, K_FLOAT, K_DOUBLE, K_LONG_DOUBLE, K_POINTER, K_BYTES };
 enum status { S_RETURNED, S_ENDED_BY_CALL, S_CRASHED, S_HUNG, S_OUT_OF_MEMORY, S_DISCARDED, S_UNDEFINED };
-enum { P_WRITABLE = 1, P_NOALIAS = 2, P_NONNULL = 4, P_RETURNED = 8, P_BYVAL = 16, P_SRET = 32 };
-enum { F_NORETURN = 1, F_PURE = 2 };
+enum { P_WRITABLE = 1, P_NOALIAS = 2, P_NONNULL = 4, P_RETURNED = 8, P_BYVAL = 16, P_SRET = 32, P_VARIABLE = 64 };
+enum { F_NORETURN = 1, F_PURE = 2, F_KEEPS_ERRNO = 4 };
+enum { H_COMPARED = 1, H_LOADED, H_BYTES };
 enum { E_ARGUMENT = 1, E_CALL, E_CALL_ARGUMENT, E_RESULT, E_MEMORY, E_GLOBAL, E_OUTPUT };
 
 struct layout { u32 size, slot, slots; int32_t thunk; u32 thunks, flags; };
@@ -59,33 +71,50 @@ struct range { u64 start, end; };
 struct plan {
   u32 magic, layouts, slots, params, stubs, entries, constants, string_bytes, symbols, fills, exports, thunks, ctors, ranges, volatiles, pad;
 };
-struct region { u64 base, path; int32_t layout; u32 string; };
+struct region { u64 base, path; int32_t layout; u32 freed; };
 struct block { u64 start, size, freed; };
 struct event { u32 type, index; u64 place, value; };
+
+/* What stands at a place instead of what is drawn: the low bytes of `value`. */
+struct patch { u64 path; u32 offset, size; u64 value; };
+/* after: 1 + the entry that is called next; 0 none. before: entries that are called first. */
+struct input { u32 layers, after, befores, patches, before[MAX_BEFORE]; u64 layer[MAX_LAYERS]; struct patch patch[MAX_PATCHES]; };
+/* A value of the input that the code looked at. where: in the code; wanted: what it was compared with; group: hints that
+ * belong together have the same. */
+struct hint { u64 where, path, value, wanted; u32 offset; u8 type, kind, size, group; };
+struct seen { u64 where, path, value; u32 offset, when; u8 kind, size; };
+struct given { u64 start, size, path; int32_t layout; };
 
 struct record { /* one a run, in shared memory */
   u32 status, signal;
   u64 calls, memory, result; /* hashes of: trace of calls, changed memory, returned value */
-  u32 call_count, fresh, soft, events, features, pad; /* features: outcomes of comparisons that no run had before */
+  u32 call_count, fresh, soft, events, features, hints, pages, pad; /* features: outcomes of comparisons that no run had before */
   u64 where; /* crash: address; ended by a call: the stub */
 };
 
 struct shared {
-  volatile u32 current, done, second;
+  volatile u32 done;
   struct record record;
   u8 soft[MAX_SOFT];
   struct event event[MAX_EVENTS];
+  struct hint hint[MAX_HINTS];
   u8 counters[MAX_COUNTERS];
 };
 
 struct state {
+  u64 target, garbage; /* first: `enter` reads them */
   struct plan plan;
   struct layout *layout; struct slot *slot; struct param *param; struct stub *stub; struct entry *entry;
   i64 *constant; u8 *strings; struct symbol *symbol; struct fill *fill, *export, *device; u64 *thunk, *ctor; struct range *range;
-  u64 layers[64]; u32 layer_count;
+  u64 layers[MAX_LAYERS]; u32 layer_count;
+  struct patch patch[MAX_PATCHES]; u32 patches;
+  struct kin { u64 value; int32_t layout; } kin[16]; u32 kins, earlier; /* objects of calls; how many of earlier ones */
+  struct seen seen[MAX_SEEN]; u32 seens, seen_next, clock, groups;
+  struct given given[MAX_GIVEN]; u32 givens;
+  u32 tracing;
   u32 fill_byte, verbose, running, call_count;
   u64 trace, soft_length;
-  struct entry *now;
+  struct entry *now, *subject; /* what is called; what the input is of, whose constants it uses */
   struct region table[TABLE]; u32 regions, table_used[TABLE / 2];
   u64 page[MAX_PAGES]; u32 pages;
   struct block block[MAX_BLOCKS]; u32 blocks; u64 heap_next, heap_touched;
@@ -93,8 +122,8 @@ struct state {
   void *jump[8];
   u8 *counters, *counters_end; u64 *pcs, *pcs_end;
   u64 image_bytes;
-  u8 mode_null, mode_int, mode_stub, mode_alias, mode_wide, mode_same;
-  int error; /* errno of the code under test */
+  u8 mode_null, mode_int, mode_stub, mode_alias, mode_wide, mode_same, mode_export, mode_variable;
+  int error, first_error; /* errno of the code under test */
   u32 in_runtime, opened; /* a stub is at work; it opened a page of volatile memory */
   u64 step_page, step_address, step_place, read_place; /* the access that is being made; a read that is not yet told */
   u64 freed, feature[FEATURES / 64];
@@ -178,9 +207,9 @@ static u64 draw(u64 path, u64 offset) {
 
 /* One of a few characters that an input uses everywhere, so that what is looked for is found now and then. */
 static u8 common(u64 r) {
-  u64 which = mix(S->layers[0], 0xa1fa + (r & 3)), constants = S->now ? S->now->constants : 0;
+  u64 which = mix(S->layers[0], 0xa1fa + (r & 3)), constants = S->subject ? S->subject->constants : 0;
   if ((which & 3) == 0 && constants) {
-    i64 value = S->constant[S->now->constant + (which >> 8) % constants];
+    i64 value = S->constant[S->subject->constant + (which >> 8) % constants];
     if (value > 0 && value < 256) return (u8)value;
   }
   return (u8)("eatoinsrlhdcumfpgwybvkxjqz0123456789_-./:, =\"'\n\t%<>()[]{}AZ"[(which >> 8) % 61]);
@@ -192,11 +221,11 @@ static u64 integer(u64 r, u32 bits) {
   if (bits == 1) return r & 1;
   if (bits == 8 && (more & 1)) return common(mix(r, 13));
   if (S->mode_wide && ((r >> 40) & 1)) return more & mask;
-  u32 constants = S->now ? S->now->constants : 0;
+  u32 constants = S->subject ? S->subject->constants : 0;
   if (pick < 48) value = more % 9;
   else if (pick < 80) value = more % 65;
   else if (pick < 176 && constants) {
-    value = S->constant[S->now->constant + more % constants];
+    value = S->constant[S->subject->constant + more % constants];
     u64 turn = (more >> 32) & 7;
     if (turn < 2) value += 1;
     else if (turn < 4) value -= 1;
@@ -235,6 +264,10 @@ static struct region *find(u64 base) {
 }
 
 static void finish(u32 status, u64 where);
+/* In hints.c. */
+static void give(u64 start, u64 size, u64 path, int32_t layout);
+static void see(u64 where, u64 path, u32 offset, u8 kind, u8 size, u64 value);
+static void tell_loads(void);
 
 /* The address of what the pointer at a place points to; its memory comes when touched. */
 static u64 object_at(u64 path, int32_t layout) {
@@ -247,7 +280,7 @@ static u64 object_at(u64 path, int32_t layout) {
   }
   if (S->regions >= TABLE / 2) finish(S_OUT_OF_MEMORY, 1);
   S->table_used[S->regions++] = (u32)(region - S->table);
-  region->base = base; region->path = path; region->layout = layout;
+  region->base = base; region->path = path; region->layout = layout; region->freed = 0;
   return base + ORIGIN;
 }
 
@@ -290,10 +323,16 @@ static u8 character(u64 path, u64 offset, u32 style) {
     u64 which = draw(path, (offset >> 2) | 0x7100000000000000ul);
     return (u8)group[(which >> 8) & 7][offset & 3];
   }
+  if (style == 5) { /* formats of printf */
+    static const char group[16][5] = {"%d %", "%5s,", "%ld\n", "a%%b", "%-3x", "%.2f", "%*d:", "%c%u", "%hd;", "%p, ", "%lld", "%08X",
+                                      "%i-%", "text", "%zu\0", "%s\0\0"};
+    u64 which = draw(path, (offset >> 2) | 0x7100000000000000ul);
+    return (u8)group[(which >> 8) & 15][offset & 3];
+  }
   if (pick < (style == 1 ? 1 : 16)) return 0; /* long texts, too */
   if (style == 2) return common(r);
-  if (pick < 40 && S->now && S->now->constants) {
-    i64 value = S->constant[S->now->constant + more % S->now->constants];
+  if (pick < 40 && S->subject && S->subject->constants) {
+    i64 value = S->constant[S->subject->constant + more % S->subject->constants];
     if (value > 0 && value < 256) return (u8)value;
   }
   if (pick < 60) return "0123456789"[more % 10];
@@ -303,8 +342,7 @@ static u8 character(u64 path, u64 offset, u32 style) {
   return (u8)(pick < 245 ? 128 + more % 128 : more % 32);
 }
 
-/* Fill bytes [from, to) of an object whose elements begin at `origin`. */
-static void contents(u8 *base, u64 from, u64 to, u64 path, int32_t index, u64 origin) {
+static void generate(u8 *base, u64 from, u64 to, u64 path, int32_t index, u64 origin) {
   /* In some inputs all objects of a layout hold the same but for their pointers. */
   u64 values = S->mode_same && index >= 0 ? mix(0x5a5e, (u64)index) : path;
   u64 kind = index < 0 ? draw(values, 0x7000000000000002ul) & 7 : 0;
@@ -322,7 +360,7 @@ static void contents(u8 *base, u64 from, u64 to, u64 path, int32_t index, u64 or
   }
   struct layout *layout = &S->layout[index];
   if (layout->flags & 1) { /* text */
-    u64 style = draw(values, 0x7000000000000000ul) % 5;
+    u64 style = draw(values, 0x7000000000000000ul) % 11 / 2;
     u64 at = from;
     if (style == 0 && S->plan.string_bytes && from == origin) { /* a string of the module, first */
       u64 start = draw(values, 0x7000000000000001ul) % S->plan.string_bytes;
@@ -360,6 +398,24 @@ static void contents(u8 *base, u64 from, u64 to, u64 path, int32_t index, u64 or
   }
 }
 
+/* Put patches into bytes [from, to) of what a path leads to. */
+static void amend(u8 *base, u64 from, u64 to, u64 path) {
+  for (u32 i = 0; i < S->patches; i++) {
+    struct patch *patch = &S->patch[i];
+    if (patch->path != path) continue;
+    for (u32 k = 0; k < patch->size && k < 8; k++) {
+      u64 at = (u64)patch->offset + k;
+      if (at >= from && at < to) base[at] = (u8)(patch->value >> (8 * k));
+    }
+  }
+}
+
+/* Fill bytes [from, to) of an object whose elements begin at `origin`. */
+static void contents(u8 *base, u64 from, u64 to, u64 path, int32_t index, u64 origin) {
+  generate(base, from, to, path, index, origin);
+  if (S->patches) amend(base, from, to, path);
+}
+
 /* --- what is seen from outside: addresses without their accidents ------------------------------------------------- */
 
 static struct symbol *symbol_at(u64 value) {
@@ -390,6 +446,19 @@ static int in_image(u64 value) {
   return value >= (u64)__executable_start && value < (u64)_end;
 }
 
+/* LLVM leaves the sign of a NaN open: a word with those of default NaNs, two floats or a double, made positive. */
+static u64 unsigned_nans(u64 word) {
+  if (word == 0xfff8000000000000ul) return word ^ 1ul << 63;
+  if ((u32)word == 0xffc00000u) word ^= 1ul << 31;
+  if (word >> 32 == 0xffc00000u) word ^= 1ul << 63;
+  return word;
+}
+
+static int is_variable(u64 value) {
+  for (u32 i = 0; i < S->plan.ranges; i++) if (value >= S->range[i].start && value < S->range[i].end) return 1;
+  return 0;
+}
+
 static u64 canon(u64 value, int depth) {
   if (value >= ARENA && value < ARENA_END) {
     struct region *region = find(value & ~(REGION - 1));
@@ -405,8 +474,8 @@ static u64 canon(u64 value, int depth) {
       u64 words = block->size / 8 < 512 ? block->size / 8 : 512;
       u64 *at = (u64 *)block->start;
       for (u64 i = 0; i < words; i++) {
-        u64 word = at[i] == pattern ? pattern : canon(at[i], depth - 1);
-        if (word != at[i]) sum += mix(i, word);
+        u64 raw = unsigned_nans(at[i]), word = raw == pattern ? pattern : canon(raw, depth - 1);
+        if (word != raw) sum += mix(i, word);
         else if (word != pattern) /* bytes that were never written hold what the run was given */
           for (u32 k = 0; k < 64; k += 8)
             if ((u8)(word >> k) != (u8)S->fill_byte) sum += mix(i * 64 + k, (u8)(word >> k));
@@ -439,6 +508,19 @@ static void soft(const void *from, u64 size) {
   S->soft_length += size;
 }
 
+/* Bytes of an object of at most MAX_STACK_OBJECT, pointers without their accidents. */
+static void soft_words(const u8 *from, u64 size) {
+  u8 words[MAX_STACK_OBJECT];
+  copy(words, from, size);
+  for (u32 i = 0; i + 4 <= size; i += 8) {
+    u64 word = 0, left = size - i < 8 ? size - i : 8;
+    copy(&word, words + i, left);
+    word = left < 8 ? unsigned_nans(word) : canon(unsigned_nans(word), 2);
+    copy(words + i, &word, left);
+  }
+  soft(words, size);
+}
+
 /* Words of memory that no longer hold what they held, summed so that the order of pages means nothing. */
 static u64 changed(const u8 *now, const u8 *then, u64 size, u64 path, u64 offset, u32 type) {
   u64 sum = 0;
@@ -446,7 +528,8 @@ static u64 changed(const u8 *now, const u8 *then, u64 size, u64 path, u64 offset
     u64 a = 0, b = 0, left = size - at < 8 ? size - at : 8;
     if (left == 8) { a = *(const u64 *)(now + at); b = *(const u64 *)(then + at); }
     else { copy(&a, now + at, left); copy(&b, then + at, left); }
-    if (a != b) {
+    a = unsigned_nans(a);
+    if (a != unsigned_nans(b)) {
       u64 word = canon(a, 4);
       sum += mix(mix(path, offset + at), word);
       note(type, (u32)(offset + at), path, word);
@@ -458,6 +541,7 @@ static u64 changed(const u8 *now, const u8 *then, u64 size, u64 path, u64 offset
 static u64 region_change(u64 base, u32 type) {
   u64 sum = 0;
   struct region *region = find(base);
+  if (region->freed) return 0; /* what was stored there last means nothing */
   for (u32 i = 0; i < S->pages; i++)
     if ((S->page[i] & ~(REGION - 1)) == base)
       sum += changed((u8 *)S->page[i], (u8 *)(S->page[i] + SHADOW), PAGE, region->path, S->page[i] & (REGION - 1), type);
@@ -465,7 +549,7 @@ static u64 region_change(u64 base, u32 type) {
 }
 
 static u64 memory_change(void) {
-  u64 sum = S->error ? mix(0xe44, (u32)S->error) : 0;
+  u64 sum = S->error != S->first_error ? mix(0xe44, (u32)S->error) : 0;
   for (u32 i = 0; i < S->regions; i++) sum += region_change(S->table[S->table_used[i]].base, E_MEMORY);
   for (u32 i = 0; i < S->plan.exports; i++) {
     struct fill *export = &S->export[i];
@@ -476,6 +560,12 @@ static u64 memory_change(void) {
                        export->name, 0, E_GLOBAL);
       offset += S->range[k].end - S->range[k].start;
     }
+  }
+  for (u32 i = 0; i < S->plan.fills; i++) { /* variables of other modules: against what they held */
+    struct fill *fill = &S->fill[i];
+    u64 size = fill->size < SCRATCH_SIZE ? fill->size : SCRATCH_SIZE;
+    contents((u8 *)SCRATCH, 0, size, mix(0x2000, fill->name), (int32_t)fill->layout, 0);
+    sum += changed((u8 *)fill->address, (u8 *)SCRATCH, size, fill->name, 0, E_GLOBAL);
   }
   return sum;
 }
@@ -613,13 +703,14 @@ static u64 argument_hash(struct param *param, u8 *at, u32 index, u64 given) {
     if (value >= ARENA && value < ARENA_END) {
       if (find(value & ~(REGION - 1))->base) place = mix(place, region_change(value & ~(REGION - 1), 0));
     } else if (value >= STACK && value < STACK + STACK_SIZE && !(param->flags & P_SRET)) {
-      u8 words[MAX_STACK_OBJECT];
       u64 size = param->stack_size ? param->stack_size : given <= 4096 ? given : 0;
       if (size > MAX_STACK_OBJECT) size = MAX_STACK_OBJECT;
       if (value + size > STACK + STACK_SIZE) size = 0;
-      copy(words, (void *)value, size);
-      for (u32 i = 0; i + 8 <= size; i += 8) { u64 w; copy(&w, words + i, 8); w = canon(w, 2); copy(words + i, &w, 8); }
-      soft(words, size);
+      soft_words((u8 *)value, size);
+    } else if (value && !(param->flags & P_SRET)) { /* the module's own variables */
+      struct symbol *symbol = is_variable(value) ? symbol_at(value) : 0;
+      u64 left = symbol && value < symbol->address + symbol->size ? symbol->address + symbol->size - value : 0;
+      soft_words((u8 *)value, left < MAX_STACK_OBJECT ? left : MAX_STACK_OBJECT);
     }
     note(E_CALL_ARGUMENT, index, 0, place);
     return place;
@@ -632,7 +723,7 @@ static u64 argument_hash(struct param *param, u8 *at, u32 index, u64 given) {
     break;
   }
   default:
-    for (u32 i = 0; i < param->size; i += 8) { u64 w = 0; copy(&w, at + i, param->size - i < 8 ? param->size - i : 8); value = mix(value, canon(w, 2)); }
+    for (u32 i = 0; i < param->size; i += 8) { u64 w = 0; copy(&w, at + i, param->size - i < 8 ? param->size - i : 8); value = mix(value, canon(unsigned_nans(w), 2)); }
   }
   note(E_CALL_ARGUMENT, index, 0, value);
   return value;
@@ -641,6 +732,16 @@ static u64 argument_hash(struct param *param, u8 *at, u32 index, u64 given) {
 static void scribble(u64 to, u64 limit, u64 path, int32_t layout) {
   /* What a callee writes through a pointer: all of it, or a few integers. */
   contents((u8 *)to, 0, limit, path, layout, 0);
+  give(to, limit, path, layout);
+}
+
+/* A value that the code is handed: patches of it, and a note that it comes from the input. */
+static void offer(u8 *at, struct param *param, u64 path) {
+  u64 value = 0;
+  amend(at, 0, param->size, path);
+  if (!S->tracing || param->size > 8) return;
+  copy(&value, at, param->size);
+  see(path, path, 0, param->kind, (u8)param->size, value);
 }
 
 static void answer(struct stub *stub, u32 index, u8 *frame, u8 *result);
@@ -719,7 +820,10 @@ static void answer(struct stub *stub, u32 index, u8 *frame, u8 *result) {
       if (S->param[stub->param + i].flags & P_RETURNED) { copy(result, frame + S->param[stub->param + i].at, param->size); return; }
     if (param->kind == K_INT && param->bits > 1 && param->size <= 8 && (draw(path, 0x55) & 15) < S->mode_stub) fill(result, 0, param->size);
     else scalar(result, path, 0x56, param->kind, param->size, param->bits, param->layout, param->flags & P_NONNULL);
+    offer(result, param, path);
   }
+  /* Code outside may leave an error number. */
+  if (!(stub->flags & (F_PURE | F_KEEPS_ERRNO)) && (draw(path, 0x57) & 7) == 0) S->error = (int)integer(draw(path, 0x58), 32);
 }
 
 /* Functions whose meaning optimisers know are the real ones; those that write text or allocate are here. */
@@ -779,7 +883,10 @@ WEAK void *calloc(size_t count, size_t size) {
 /* Calls may be dropped together with the allocation, or moved; but an object of the caller's is freed once. */
 static void release(void *at) {
   if (!S->running) return;
-  if ((u64)at >= ARENA && (u64)at < ARENA_END) S->freed += mix(canon((u64)at, 0), 0xf4ee);
+  if ((u64)at >= ARENA && (u64)at < ARENA_END) {
+    S->freed += mix(canon((u64)at, 0), 0xf4ee);
+    find((u64)at & ~(REGION - 1))->freed = 1;
+  }
   struct block *block = (u64)at >= HEAP && (u64)at < HEAP + HEAP_SIZE ? block_at((u64)at) : 0;
   if (block) block->freed = 1;
 }
@@ -846,27 +953,6 @@ WEAK void *__dso_handle = 0;
 
 void __sanitizer_cov_8bit_counters_init(u8 *start, u8 *end) { (void)start; (void)end; }
 void __sanitizer_cov_pcs_init(u64 *start, u64 *end) { (void)start; (void)end; }
-/* How two values compare at a place: inputs that meet a new case there (one less, equal, one more …) are kept. */
-static void compared(u64 place, u64 a, u64 b) {
-  if (!S->running) return;
-  u64 difference = a - b, size = difference >> 63 ? -difference : difference;
-  u32 bucket = size == 0 ? 0 : size == 1 ? 1 : size < 16 ? 2 : size < 4096 ? 3 : 4;
-  u32 at = (u32)((mix(place, 17) + bucket * 2 + (difference >> 63)) % FEATURES);
-  S->feature[at / 64] |= 1ul << (at % 64);
-}
-#define COMPARED(name, type) void name(type a, type b) { compared((u64)__builtin_return_address(0), (u64)(i64)a, (u64)(i64)b); }
-COMPARED(__sanitizer_cov_trace_cmp1, int8_t)
-COMPARED(__sanitizer_cov_trace_cmp2, int16_t)
-COMPARED(__sanitizer_cov_trace_cmp4, int32_t)
-COMPARED(__sanitizer_cov_trace_cmp8, i64)
-COMPARED(__sanitizer_cov_trace_const_cmp1, int8_t)
-COMPARED(__sanitizer_cov_trace_const_cmp2, int16_t)
-COMPARED(__sanitizer_cov_trace_const_cmp4, int32_t)
-COMPARED(__sanitizer_cov_trace_const_cmp8, i64)
-void __sanitizer_cov_trace_switch(u64 value, u64 *cases) {
-  for (u64 i = 0; i < cases[0] && i < 256; i++)
-    if (cases[2 + i] == value) compared((u64)__builtin_return_address(0) + i, value, value);
-}
 extern u8 __start___sancov_cntrs[] WEAK, __stop___sancov_cntrs[] WEAK;
 extern u64 __start___sancov_pcs[] WEAK, __stop___sancov_pcs[] WEAK;
 
@@ -892,7 +978,8 @@ static void clean(void) {
   S->heap_next = HEAP;
   S->trace = S->soft_length = S->freed = S->step_page = S->read_place = 0;
   S->in_runtime = S->opened = 0;
-  S->error = 0;
+  S->error = S->first_error = 0;
+  S->kins = S->seens = S->seen_next = S->clock = S->groups = S->givens = 0;
   fill(S->calls_of, 0, sizeof S->calls_of);
 }
 
@@ -913,6 +1000,16 @@ static void timer(u64 microseconds) {
   sys(SYS_setitimer, 1, (long)value, 0, 0, 0, 0); /* ITIMER_VIRTUAL */
 }
 
+/* Later calls are handed objects that earlier ones got or gave. */
+static void add_kin(u64 value, int32_t layout) {
+  if (layout >= 0 && S->kins < 16) { S->kin[S->kins].value = value; S->kin[S->kins++].layout = layout; }
+}
+static void take_kin(u8 *at, struct param *param, u64 path) {
+  if (!S->earlier || (draw(path, 0x68) & 7) == 0) return;
+  for (u32 i = S->earlier; i-- > 0;)
+    if (S->kin[i].layout == param->layout) { copy(at, &S->kin[i].value, 8); return; }
+}
+
 static void prepare_arguments(struct entry *entry, u64 path) {
   for (u32 i = 0; i < entry->params; i++) {
     struct param *param = &S->param[entry->param + i];
@@ -923,8 +1020,10 @@ static void prepare_arguments(struct entry *entry, u64 path) {
       copy(at, &where, 8);
       continue;
     }
-    scalar(at, here, 0, param->kind, param->size, param->bits, param->layout, param->flags & P_NONNULL);
-    if (param->kind == K_POINTER && S->mode_alias && !(param->flags & P_NOALIAS))
+    u8 kind = param->kind;
+    if (param->flags & P_VARIABLE && (draw(here, 0x69) & 7) >= S->mode_variable) kind = K_INT;
+    scalar(at, here, 0, kind, param->size, kind == param->kind ? param->bits : 64, param->layout, param->flags & P_NONNULL);
+    if (kind == K_POINTER && S->mode_alias && !(param->flags & P_NOALIAS))
       for (u32 k = 0; k < i; k++) {
         struct param *other = &S->param[entry->param + k];
         if (other->kind == K_POINTER && other->layout == param->layout && !(other->flags & (P_NOALIAS | P_BYVAL | P_SRET)) &&
@@ -936,9 +1035,12 @@ static void prepare_arguments(struct entry *entry, u64 path) {
           break;
         }
       }
+    if (kind == K_POINTER) take_kin(at, param, here);
+    offer(at, param, here);
     u64 value = 0;
     copy(&value, at, param->size < 8 ? param->size : 8);
     note(E_ARGUMENT, i, value, canon(value, 0));
+    if (kind == K_POINTER && value) add_kin(value, param->layout);
   }
 }
 
@@ -946,11 +1048,7 @@ static void prepare_arguments(struct entry *entry, u64 path) {
 static void take_result(struct entry *entry) {
   struct param *param = &S->param[entry->result];
   if (param->kind == K_BYTES || param->size > 16) {
-    u8 words[64];
-    u32 size = param->size < 64 ? param->size : 64;
-    copy(words, S->ret, size);
-    for (u32 i = 0; i + 8 <= size; i += 8) { u64 w; copy(&w, words + i, 8); w = canon(w, 3); copy(words + i, &w, 8); }
-    soft(words, size);
+    soft_words(S->ret, param->size < 64 ? param->size : 64);
     return;
   }
   u32 saved = S->verbose;
@@ -961,19 +1059,72 @@ static void take_result(struct entry *entry) {
   note(E_RESULT, 0, 0, value);
 }
 
-static void call(struct entry *entry, u64 path) {
-  S->now = entry;
-  prepare_arguments(entry, path);
-  fill(S->ret, 0, sizeof S->ret);
-  call_on_stack(entry->driver, entry->function, S->args, S->ret);
+/* Goes on to S->target with what nobody put into a register there: a push of it makes room for a local variable. */
+__attribute__((naked)) static void enter(void) {
+  __asm__("movabsq $0x300000000000, %r11\n\tmovq 8(%r11), %rax\n\tjmpq *(%r11)"); /* STATE_AT */
 }
 
-static void run(u32 index, u32 second, u64 limit) {
-  struct entry *entry = &S->entry[index];
+static void call(struct entry *entry, u64 path) {
+  S->now = entry;
+  S->earlier = S->kins;
+  prepare_arguments(entry, path);
+  fill(S->ret, 0, sizeof S->ret);
+  S->target = entry->function;
+  S->garbage = 0x0101010101010101ul * S->fill_byte;
+  call_on_stack(entry->driver, (u64)enter, S->args, S->ret);
+}
+
+/* What was freed may be gone when the next call comes. */
+static void scrub(void) {
+  for (u32 i = 0; i < S->blocks; i++)
+    if (S->block[i].freed) fill((void *)S->block[i].start, S->fill_byte, S->block[i].size);
+  for (u32 i = 0; i < S->pages; i++)
+    if (find(S->page[i] & ~(REGION - 1))->freed) fill((void *)S->page[i], S->fill_byte, PAGE);
+}
+
+/* A call with others after it: what it left in the module's variables, or in objects, shows in those. */
+static void call_first(u32 index, u64 path) {
+  call(&S->entry[index], path);
+  S->in_runtime = 1;
+  if (S->now->result >= 0) {
+    struct param *param = &S->param[S->now->result];
+    u64 value;
+    copy(&value, S->ret, 8);
+    if (param->kind == K_POINTER && value) add_kin(value, param->layout);
+    take_result(S->now);
+  }
+  scrub();
+  S->in_runtime = 0;
+  if (S->opened) set_volatile(0);
+}
+
+/* Variables that other modules may write hold something else than at the start, now and then. */
+static void vary_exports(void) {
+  for (u32 i = 0; i < S->plan.exports; i++) {
+    struct fill *export = &S->export[i];
+    struct layout *layout = export->layout < 0 ? 0 : &S->layout[export->layout];
+    u64 path = mix(0x2100, export->name);
+    if (!layout || !layout->size || export->size > PAGE) continue;
+    for (u64 at = 0; S->mode_export && at + layout->size <= export->size; at += layout->size)
+      for (u32 k = 0; k < layout->slots; k++) {
+        struct slot *slot = &S->slot[layout->slot + k];
+        u64 offset = at + slot->offset;
+        if (slot->kind <= K_DOUBLE && (S->mode_export == 1 || (draw(path, offset) & 3) == 0))
+          scalar((u8 *)export->address + offset, path, offset, slot->kind, slot->size, slot->bits, -1, 0);
+      }
+    if (S->patches) amend((u8 *)export->address, 0, export->size, path);
+    give(export->address, export->size, path, (int32_t)export->layout);
+  }
+}
+
+static void run(struct input *input, u32 index, u64 limit) {
   struct record *record = &SH->record;
   fill(record, 0, sizeof *record);
-  S->now = entry;
-  SH->second = second;
+  S->layer_count = input->layers < MAX_LAYERS ? input->layers : MAX_LAYERS;
+  copy(S->layers, input->layer, S->layer_count * 8);
+  S->patches = input->patches < MAX_PATCHES ? input->patches : MAX_PATCHES;
+  copy(S->patch, input->patch, S->patches * sizeof *S->patch);
+  S->now = S->subject = &S->entry[index];
   u64 mode = mix(S->layers[0], 0xd0de);
   S->mode_null = "\0\0\2\14"[mode & 3];
   S->mode_int = (mode >> 2) & 1;
@@ -981,6 +1132,9 @@ static void run(u32 index, u32 second, u64 limit) {
   S->mode_alias = ((mode >> 5) & 7) == 0;
   S->mode_wide = ((mode >> 8) & 3) == 0;
   S->mode_same = ((mode >> 10) & 15) == 0;
+  S->mode_variable = "\0\4\7\10"[(mode >> 17) & 3];
+  S->mode_export = "\0\0\1\2"[(mode >> 14) & 3];
+  if ((mode >> 16) & 1) S->error = S->first_error = (int)integer(mix(mode, 0xe44), 32);
   if (__start___sancov_cntrs) {
     fill(__start___sancov_cntrs, 0, (u64)(__stop___sancov_cntrs - __start___sancov_cntrs));
     fill(S->feature, 0, sizeof S->feature);
@@ -988,24 +1142,24 @@ static void run(u32 index, u32 second, u64 limit) {
   timer(limit);
   if (__builtin_setjmp(S->jump) == 0) {
     S->running = 1;
-    for (u32 i = 0; i < S->plan.fills; i++)
-      contents((u8 *)S->fill[i].address, 0, S->fill[i].size, mix(0x2000, S->fill[i].name), (int32_t)S->fill[i].layout, 0);
-    if (S->plan.volatiles) set_volatile(0);
-    call(entry, 0x1000);
-    entry = &S->entry[SH->current];
-    if (SH->second) { /* what the first call left in the module's own variables shows in a second one */
-      S->in_runtime = 1;
-      if (entry->result >= 0) take_result(entry);
-      S->in_runtime = 0;
-      if (S->opened) set_volatile(0);
-      call(&S->entry[SH->second - 1], 0x3000);
+    for (u32 i = 0; i < S->plan.fills; i++) {
+      struct fill *fill = &S->fill[i];
+      contents((u8 *)fill->address, 0, fill->size, mix(0x2000, fill->name), (int32_t)fill->layout, 0);
+      give(fill->address, fill->size, mix(0x2000, fill->name), (int32_t)fill->layout);
     }
+    if (S->mode_export || S->patches || S->tracing) vary_exports();
+    if (S->plan.volatiles) set_volatile(0);
+    for (volatile u32 i = 0; i < input->befores && i < MAX_BEFORE; i++) call_first(input->before[i], 0x5000 + 0x1000 * i);
+    if (input->after) {
+      call_first(index, 0x1000);
+      call(&S->entry[input->after - 1], 0x3000);
+    } else call(&S->entry[index], 0x1000);
     SH->record.status = S_RETURNED;
   }
   /* Only memory from here on: registers may be of the run that ended. */
   set_volatile(1);
   tell_read();
-  entry = &S->entry[SH->second ? SH->second - 1 : SH->current];
+  struct entry *entry = S->now;
   record = &SH->record;
   if (__builtin_setjmp(S->jump) == 0) {
     if (record->status == S_RETURNED && entry->result >= 0) take_result(entry);
@@ -1016,21 +1170,22 @@ static void run(u32 index, u32 second, u64 limit) {
       record->calls = mix(S->trace, S->freed);
     }
   } else record->status = S_DISCARDED;
+  if (S->tracing) tell_loads();
   S->running = 0;
   timer(0);
   record->soft = (u32)S->soft_length;
+  record->pages = S->pages;
   if (__start___sancov_cntrs) copy(SH->counters, __start___sancov_cntrs, (u64)(__stop___sancov_cntrs - __start___sancov_cntrs));
 }
 
-struct request { u32 entry, inputs, fill_byte, verbose, limit, pad; };
-struct input { u32 layers, second; u64 layer[16]; }; /* second: 1 + the entry that is called next; 0 none */
+struct request { u32 entry, inputs, fill_byte, verbose, limit, tracing; };
 #define MAX_INPUTS 256
 
 static int construct(void) {
   /* The image's constructors, with the first input. */
   static const u64 zero = 0;
-  S->layers[0] = zero; S->layer_count = 1;
-  S->now = 0; S->fill_byte = 0xa5; S->verbose = 0;
+  S->layers[0] = zero; S->layer_count = 1; S->patches = 0;
+  S->now = S->subject = 0; S->fill_byte = 0x9b; S->verbose = 0;
   fill(&SH->record, 0, sizeof SH->record);
   timer(500000);
   if (__builtin_setjmp(S->jump) == 0) {
@@ -1050,7 +1205,7 @@ static void serve(struct input *inputs, u64 *seen, u64 *seen_features) {
     read_all(inputs, request.inputs * sizeof *inputs);
     u32 next = 0;
     while (next < request.inputs) {
-      SH->current = request.entry; SH->done = next;
+      SH->done = next;
       long child = sys(SYS_clone, 17, 0, 0, 0, 0, 0);
       if (child == 0) {
         /* A child runs inputs one after another and puts the image's data back between them. */
@@ -1059,10 +1214,8 @@ static void serve(struct input *inputs, u64 *seen, u64 *seen_features) {
         swap_image(1);
         for (u32 i = next; i < request.inputs; i++) {
           SH->done = i;
-          S->layer_count = inputs[i].layers < 16 ? inputs[i].layers : 16;
-          copy(S->layers, inputs[i].layer, S->layer_count * 8);
-          S->fill_byte = request.fill_byte; S->verbose = request.verbose;
-          run(request.entry, inputs[i].second, request.limit);
+          S->fill_byte = request.fill_byte; S->verbose = request.verbose; S->tracing = request.tracing;
+          run(&inputs[i], request.entry, request.limit);
           SH->record.fresh = 0;
           u64 counters = __start___sancov_cntrs ? (u64)(__stop___sancov_cntrs - __start___sancov_cntrs) : 0;
           u32 fresh[MAX_FRESH];
@@ -1081,6 +1234,7 @@ static void serve(struct input *inputs, u64 *seen, u64 *seen_features) {
           write_all(SH->soft, SH->record.soft);
           write_all(fresh, SH->record.fresh * sizeof *fresh);
           write_all(SH->event, SH->record.events * sizeof *SH->event);
+          write_all(SH->hint, SH->record.hints * sizeof *SH->hint);
           clean();
           swap_image(0);
         }
@@ -1108,6 +1262,7 @@ void llmc_main(void) {
   map(SHARED_AT, sizeof(struct shared) + PAGE, 1);
   map(HEAP, HEAP_SIZE, 0);
   map(STACK, STACK_SIZE, 0);
+  map(SCRATCH, SCRATCH_SIZE, 0);
   read_all(&size, 8);
   map(PLAN_AT, size + PAGE, 0);
   u8 *at = (u8 *)PLAN_AT;

@@ -13,7 +13,8 @@ from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import Lowering, Profile, architecture
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.validation.differential.driver import make_driver
-from llm_compiler.validation.differential.execution import Differential, Effort
+from llm_compiler.validation.differential.execution import Differential
+from llm_compiler.validation.differential.exploring import Effort
 from llm_compiler.validation.differential.program import ProgramError
 from llm_compiler.validation.interface import Interface, read_interface
 
@@ -21,7 +22,8 @@ from llm_compiler.validation.interface import Interface, read_interface
 # that end the run at what is undefined in C: overflow, bad shifts, accesses outside variables. They need sroa.
 _CHECKED = Candidate(PassList.parse("function(sroa),sancov-module,function(bounds-checking),poison-checking"), (), (
     "-sanitizer-coverage-level=2", "-sanitizer-coverage-inline-8bit-counters", "-sanitizer-coverage-pc-table",
-    "-sanitizer-coverage-prune-blocks=false", "-sanitizer-coverage-trace-compares"))
+    "-sanitizer-coverage-prune-blocks=false", "-sanitizer-coverage-trace-compares",
+    "-sanitizer-coverage-trace-loads", "-sanitizer-coverage-trace-geps"))
 
 
 def open_differential(pool: WorkerPool, bitcode: Path, lowering: Lowering, reference: bytes, folder: Path,
