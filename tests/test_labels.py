@@ -213,7 +213,7 @@ def test_a_planted_miscompile_gives_way_to_the_next_best(level: Level, clang: st
     (part,) = slices(choose(tmp_path, 0, 1, largest=1000, seed=0))
     path = tmp_path / "json.bc"
     path.write_bytes(code)
-    bench = Bench(pool, path, inspected(pool, path))
+    bench = Bench(pool, path, inspected(pool, path), 0)
     wrong, right = "default<Oz>,function(structurizecfg)", "default<O1>"
     items = bench.measure([candidate(wrong), candidate(right)])
     choices = []

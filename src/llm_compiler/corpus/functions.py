@@ -12,7 +12,6 @@ and the splits.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import tempfile
 import zlib
@@ -256,8 +255,7 @@ def make_functions(
     exclusion = Exclusion.load(exclude_like, jobs=jobs, cache=corpus / "work" / "exclusions")
     units: dict[str, Path] = {}
     for shard in shards:
-        told = f"{_VERSION} {ShardInfo.of(shard).sha256}"
-        units[hashlib.blake2b(told.encode(), digest_size=16).hexdigest()] = shard
+        units[engine.key_of(_VERSION, ShardInfo.of(shard).sha256)] = shard
     folder = corpus / "work" / "candidates"
     report = engine.run([engine.Unit(key, str(shard.resolve())) for key, shard in units.items()], Candidates(), folder,
                         jobs=jobs, ray=ray, on_progress=on_progress)

@@ -37,13 +37,15 @@ R = TypeVar("R")
 class Bench:
     """One program on a pool: measures candidates, and counts what that takes. A search may use it as its pool.
 
-    evaluations: candidates measured; lowered: back ends run, where equal IR under equal options runs one.
+    instructions: of the unoptimised IR. evaluations: candidates measured; lowered: back ends run, where equal IR under
+    equal options runs one.
     """
 
-    def __init__(self, pool: Pool, input: Path, lowering: Lowering) -> None:
+    def __init__(self, pool: Pool, input: Path, lowering: Lowering, instructions: int) -> None:
         self.pool = pool
         self.input = input
         self.lowering = lowering
+        self.instructions = instructions
         self.evaluations = 0
         self.failures: Counter[str] = Counter()
         self._lowered: set[tuple[str, tuple[str, ...]]] = set()
@@ -146,8 +148,8 @@ class _Done(Generic[R]):
 
 @dataclass(frozen=True)
 class Task(Generic[R]):
-    """What is done to a program: a function of a module, which takes a bench, the IR instructions of the input, and
-    `parameters`. Called with the program's bytes inside a worker.
+    """What is done to a program: a function of a module, which takes a bench and `parameters`. Called with the
+    program's bytes inside a worker.
     """
 
     profile: Profile
@@ -167,7 +169,7 @@ class Task(Generic[R]):
             _tidy()
 
     def apply(self, pool: Pool, path: Path, prepared: Prepared) -> R:
-        return self.function(Bench(pool, path, prepared.lowering), prepared.instructions, *self.parameters)
+        return self.function(Bench(pool, path, prepared.lowering, prepared.instructions), *self.parameters)
 
     def run(self, pool: WorkerPool, data: bytes, counts: Counter[str]) -> R | str:
         """The result, or why there is none: LLVM cannot read the program, or dies over reading it."""

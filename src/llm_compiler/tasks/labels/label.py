@@ -57,32 +57,31 @@ def parsed(text: str) -> PassList:
     return PassList.parse(text)
 
 
-def measure_lists(bench: Bench, instructions: int, lists: tuple[str, ...]) -> Label:
+def measure_lists(bench: Bench, lists: tuple[str, ...]) -> Label:
     """The baseline and the size matrix alone."""
-    return _broadcast(bench, instructions, lists)[0]
+    return _broadcast(bench, lists)[0]
 
 
-def _broadcast(bench: Bench, instructions: int,
-               lists: tuple[str, ...]) -> tuple[Label, list[Measurement | None]]:
+def _broadcast(bench: Bench, lists: tuple[str, ...]) -> tuple[Label, list[Measurement | None]]:
     """The baseline and the size matrix, and the lists' measurements; none of these without a baseline."""
     base = bench.measure([Candidate(full_space(bench.lowering.profile).oz)], count=True)[0]
     baseline = None if base is None else _choice(Candidate(PassList()), -1, base)
     if baseline is None or not baseline.total:
-        return Label(instructions, None, evaluations=bench.evaluations, lowered=bench.lowered), []
+        return Label(bench.instructions, None, evaluations=bench.evaluations, lowered=bench.lowered), []
     found = bench.measure([Candidate(parsed(text)) for text in lists])
-    return Label(instructions, baseline, tuple(_size(item, "total") for item in found),
+    return Label(bench.instructions, baseline, tuple(_size(item, "total") for item in found),
                  tuple(_size(item, "text_data") for item in found), evaluations=bench.evaluations,
                  lowered=bench.lowered), found
 
 
-def label(bench: Bench, instructions: int, lists: tuple[str, ...], refine: int, options: int, seed: int) -> Label:
+def label(bench: Bench, lists: tuple[str, ...], refine: int, options: int, seed: int) -> Label:
     """Everything that is found out about a program.
 
     refine: evaluations of the search that follows the broadcast; options: sets of options that are tried. Options are
     separable: they change the lowering alone, so they are tried on the code of the best lists, and not multiplied with
     all of them.
     """
-    broadcast, found = _broadcast(bench, instructions, lists)
+    broadcast, found = _broadcast(bench, lists)
     baseline = broadcast.baseline
     if baseline is None:
         return broadcast
@@ -96,7 +95,7 @@ def label(bench: Bench, instructions: int, lists: tuple[str, ...], refine: int, 
             distinct.setdefault(item.ir_hash, lists[index])
             choices.setdefault(item.object_hash, _choice(Candidate(parsed(lists[index])), index, item))
     if refine and _pays([total for total, _ in order]):
-        refined = search(bench, instructions, refine, seed, start=tuple(list(distinct.values())[:_STARTS]))
+        refined = search(bench, refine, seed, start=tuple(list(distinct.values())[:_STARTS]))
         own = [Candidate(parsed(text)) for text, total in refined.lists[:2] if not order or total < order[0][0]]
         for candidate, item in zip(own, bench.measure(own), strict=True):
             if item is not None:

@@ -61,7 +61,7 @@ class Found:
     trace: tuple[tuple[int, int], ...] = ()
 
 
-def search(bench: Bench, instructions: int, evaluations: int, seed: int, strategy: str = "adaptive",
+def search(bench: Bench, evaluations: int, seed: int, strategy: str = "adaptive",
            full: bool = False, start: Sequence[str] = ()) -> Found:
     """A search of one program. full: around the written-out pipeline, too, of any length. start: instead of the core
     set.
