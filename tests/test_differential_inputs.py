@@ -127,8 +127,8 @@ SEEN = {
     "exported variable": ("int level = 0; int f(int a) { return level > 3 ? a / 3 : a; }", "a / 3", "a / 5"),
     "error number": ("#include <errno.h>\nint f(const char *s) { errno = 0; int a = atoi(s); return errno ? -1 : a; }",
                      "errno = 0;", ""),
-    "third call": ("static int state; void first(int a) { if (a > 3) state = 1; } void second(int a) { "
-                   "if (state == 1 && a > 5) state = 2; } int f(int a) { return state == 2 ? a / 3 : a; }",
+    "third call": ("static int state; void first(int a) { if (a == 3) state = 1; } void second(int a) { "
+                   "if (state == 1 && a == 5) state = 2; } int f(int a) { return state == 2 ? a / 3 : a; }",
                    "a / 3", "a / 5"),
     "object of another call": (
         "struct box { int size, kind; }; struct box *made(int n) { struct box *b = malloc(sizeof *b); b->size = n; "

@@ -42,10 +42,12 @@ class Hint:
 
 
 class Director:
-    """Makes inputs of one function from hints; a way to change what an instruction looks at is tried a few times."""
+    """Makes inputs of one function from hints; a way to change what an instruction looks at is tried a few times in
+    each order of calls.
+    """
 
     def __init__(self) -> None:
-        self._tried: dict[tuple[int, ...], int] = {}
+        self._tried: dict[tuple[tuple[int, ...], int, tuple[int, ...]], int] = {}
         self._wanted: dict[int, set[int]] = {}
 
     def exact(self, base: Input, hints: Sequence[Hint]) -> Iterator[Input]:
@@ -55,7 +57,7 @@ class Director:
             if hint.type == _BYTES:
                 groups.setdefault(hint.group, []).append(hint)
         for group in groups.values():
-            if self._new(_TRIES, _BYTES, group[0].where, hash(tuple(hint.wanted for hint in group))):
+            if self._new(base, _TRIES, _BYTES, group[0].where, hash(tuple(hint.wanted for hint in group))):
                 yield from _made(base, [hint.patch(hint.wanted) for hint in group])
         yield from self._stepped(base, hints, (0,))
 
@@ -77,7 +79,7 @@ class Director:
                     continue
                 # What equals but for high bits shows only where the equal one gets through all that follows.
                 limit = _TRIES * (1 if not met else 6 if step in _BEYOND else 2)
-                if self._new(limit, _COMPARED, hint.where, hint.wanted, step, met):
+                if self._new(base, limit, _COMPARED, hint.where, hint.wanted, step, met):
                     yield from _made(base, [hint.patch(hint.wanted + step)])
 
     def neighbours(self, base: Input, hints: Sequence[Hint]) -> Iterator[Input]:
@@ -92,11 +94,12 @@ class Director:
                 values += [other.value] if other is not None else []
                 last[hint.kind, hint.size] = hint
             for number, value in enumerate(values):
-                if self._new(_TRIES, _LOADED, hint.where, number):
+                if self._new(base, _TRIES, _LOADED, hint.where, number):
                     yield from _made(base, [hint.patch(value)])
 
-    def _new(self, limit: int, *key: int) -> bool:
-        tried = self._tried[key] = self._tried.get(key, 0) + 1
+    def _new(self, base: Input, limit: int, *key: int) -> bool:
+        way = base.before, base.after, key
+        tried = self._tried[way] = self._tried.get(way, 0) + 1
         return tried <= limit
 
 

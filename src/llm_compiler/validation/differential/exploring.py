@@ -125,12 +125,13 @@ class Explorer:
         chosen = (search.fresh + search.edges + near + search.other + again)[: self._effort.kept]
         if chosen and not search.late:
             director = Director()
-            several = self._sequences(index, chosen, search, random_)
+            several, quiet = self._sequences(index, chosen, search, random_)
             chosen += self._directed(index, chosen[:_PARENTS], search, director, self._effort.directed, random_)
             chosen += several
             if self._effort.callers:
                 more = self._effort.directed // 3
-                chosen += self._directed(index, several[:_PARENTS], search, director, more, random_)
+                parents = (several + quiet)[:_PARENTS]
+                chosen += self._directed(index, parents, search, director, more, random_)
         large = 0
         for item, run in chosen:
             large += run.pages > _LARGE
@@ -182,8 +183,9 @@ class Explorer:
                         ways = director.exact, director.around, director.neighbours
                         for shelf, way in zip(shelves, ways, strict=True):
                             shelf.append((run.behaviour, way(parent, run.hints)))
-                made = [item for shelf, count in zip(shelves, shares, strict=True) for item in _taken(shelf, count)]
-                aimed = len(made) - shares[-1]
+                taken = [_taken(shelf, count) for shelf, count in zip(shelves, shares, strict=True)]
+                made = [item for items in taken for item in items]
+                met, aimed = len(taken[0]), len(made) - shares[-1]
                 left -= len(made)
                 runs = self._checked.run(index, [item for _, item in made], limit=2 * limit)
                 for number, ((before, item), run) in enumerate(zip(made, runs, strict=True)):
@@ -192,7 +194,8 @@ class Explorer:
                     # A wrong version may take the one for the other.
                     if search.is_new(run) or run.fresh or run.features or run.behaviour != before:
                         kept.append((item, run))
-                    if run.fresh or (number < aimed and run.features):
+                    # What one call leaves where nobody looks may make a later one ask for more.
+                    if run.fresh or (number < aimed and run.features) or (number < met and item.others):
                         waiting.append(item)
                 waiting = waiting[-_PARENTS:]
             # One change may hide what another would show.
@@ -203,11 +206,13 @@ class Explorer:
         return kept
 
     def _sequences(self, index: int, chosen: Sequence[Tried], search: _Search,
-                   random_: random.Random) -> list[Tried]:
-        """Inputs of several calls: what one leaves in variables, or in objects that they share, shows in another."""
+                   random_: random.Random) -> tuple[list[Tried], list[Tried]]:
+        """Inputs of several calls: what one leaves in variables, or in objects that they share, shows in another.
+        First those that did something new, then one for each other order of calls: it may ask for the right arguments.
+        """
         kin = self._relatives(index)
         if not kin:
-            return []
+            return [], []
         inputs = []
         for number in range(self._effort.sequences):
             item = chosen[number % len(chosen)][0]
@@ -217,7 +222,14 @@ class Explorer:
                 count = 1 if number % 3 == 1 else random_.randint(2, BEFORE)
                 before = tuple(random_.choice(kin) for _ in range(count))
                 inputs.append(replace(item, before=before, after=random_.choice(kin) if number % 6 == 2 else -1))
-        return [(item, run) for item, run in self._usable(index, inputs) if search.is_new(run)]
+        new: list[Tried] = []
+        quiet: dict[tuple[tuple[int, ...], int], Tried] = {}
+        for item, run in self._usable(index, inputs):
+            if search.is_new(run):
+                new.append((item, run))
+            else:
+                quiet.setdefault((item.before, item.after), (item, run))
+        return new, list(quiet.values())
 
     def _relatives(self, index: int) -> list[int]:
         """Entries that share a variable of the module with one, or a kind of object."""
