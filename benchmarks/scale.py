@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from llm_compiler.corpus.engine import Report, Unit, run
-from llm_compiler.tasks.common import function_units
 from llm_compiler.tasks.pretraining import PretrainingOptions, PretrainingWork
+from llm_compiler.tasks.units import function_units
 
 PROGRAMS = 4_500_000
 REFERENCE_CPU_DAYS, REFERENCE_COMPILATIONS = 21_000, 28e9

@@ -246,6 +246,20 @@ def test_the_command_prints_totals(tmp_path: Path, capsys: pytest.CaptureFixture
         assert message in capsys.readouterr().err
 
 
+@needs_dpkg
+def test_an_unknown_package_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    programs, corpus = tmp_path / "bin", tmp_path / "corpus"
+    programs.mkdir()
+    (programs / "apt-get").write_text('#!/bin/sh\ncase "$*" in *update) exit 0;; esac\n'
+                                      "echo 'E: Unable to find a source package for nosuch'; exit 100\n")
+    (programs / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    assert cli.run(["corpus", "debian", "nosuch", "--corpus", str(corpus)]) == 2
+    assert "has no source package nosuch" in capsys.readouterr().err
+    assert not list((corpus / "modules").iterdir())
+
+
 def test_a_command_is_limited_and_its_end_is_told(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with pytest.raises(SourceError, match="failed with status 3"):

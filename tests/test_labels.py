@@ -18,7 +18,7 @@ from llm_compiler.llvm.job import Job, Limits
 from llm_compiler.llvm.module import digest
 from llm_compiler.llvm.target import X86_64, Profile
 from llm_compiler.llvm.worker import WorkerPool
-from llm_compiler.tasks.flags import FlagOptions, build, export, module_text
+from llm_compiler.tasks.flags import FlagOptions, build, export
 from llm_compiler.tasks.labels import lists as selecting
 from llm_compiler.tasks.labels import store
 from llm_compiler.tasks.labels.bench import Bench, Task
@@ -26,7 +26,9 @@ from llm_compiler.tasks.labels.choice import FUNCTION, MODULE, choose, slices
 from llm_compiler.tasks.labels.label import FAILED, Choice, Label, label, measure_lists
 from llm_compiler.tasks.labels.search import LONGEST, OZ, Found, full_space, list_space, option_sets, search
 from llm_compiler.tasks.labels.stages import TRIALS, Trials, VerifyWork, trial_row
+from llm_compiler.tasks.lowering import text_of
 from llm_compiler.tasks.prompts import FlagsPrompt, PassList, parse_compact_flags, parse_flags
+from llm_compiler.validation import suites
 from llm_compiler.validation.differential import Level
 from support import candidate, inspected, measured, unoptimised, write_source
 from test_passlisteval import VOWELS
@@ -68,7 +70,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, clang: str) -> Path:
         packages[package].append({
             "function": digest(code), "name": name, "module": digest(code), "package": package, "version": "1",
             "licence": "MIT", "file": f"{name}.c", "language": "c", "split": ("train", "test")[index % 2],
-            "instructions": 10 + index, "ir": module_text(code)})
+            "instructions": 10 + index, "ir": text_of(code)})
     for package, names in (("one", ("table", "sum")), ("two", ("meet", "text")), ("two", ("sum", "meet"))):
         text = "\n".join(CODE[name] for name in names)
         code = unoptimised(folder, f"{'-'.join(names)}.c", text).read_bytes()
@@ -191,7 +193,7 @@ def test_a_list_that_breaks_a_program_is_not_broadcast(clang: str, tmp_path: Pat
     suite.mkdir()
     write_source(suite, "vowels.c", VOWELS)
     wrong = "default<Oz>,function(structurizecfg)"
-    chosen = selecting.select([100], [[100, 40, 90]], [OZ, wrong, "function(sroa)"], 2, (str(suite),), 1)
+    chosen = selecting.select([100], [[100, 40, 90]], [OZ, wrong, "function(sroa)"], 2, suites.load(str(suite)), 1)
     assert chosen.lists == (OZ, "function(sroa)") and chosen.programs == 1
     assert list(chosen.dropped) == [wrong] and "wrong" in chosen.dropped[wrong]
     unchecked = selecting.select([100], [[100, 40, 90]], [OZ, wrong, "function(sroa)"], 2, (), 1)

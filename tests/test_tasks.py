@@ -26,7 +26,7 @@ from llm_compiler.llvm.objectfile import measure, with_init_arrays
 from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.llvm.target import Lowering, Profile, TargetMachine
 from llm_compiler.llvm.worker import WorkerPool
-from llm_compiler.tasks import common, disassembly, emulation, pretraining, prompts
+from llm_compiler.tasks import batches, disassembly, emulation, lengths, lowering, pretraining, prompts, units
 from llm_compiler.tasks.assembly import compact_listing
 from llm_compiler.tasks.compact import expand
 from llm_compiler.tasks.disassembly import DisassemblyOptions
@@ -81,8 +81,8 @@ def _double(item: int | str) -> int:
 def test_an_item_costs_itself_only() -> None:
     items: list[int | str] = [1, "die", 2, "x", "slow", "slow", "slow", 3, "sleep", 4, "die"]
     with WorkerPool(1, Limits(seconds=1.5)) as pool:
-        found = list(common.batch(pool, _double, items))
-    assert [item.reason if isinstance(item, common.Failure) else item for item in found] == [
+        found = list(batches.batch(pool, _double, items))
+    assert [item.reason if isinstance(item, batches.Failure) else item for item in found] == [
         2, "crashed", 4, "refused by LLVM", 0, 0, 0, 6, "timed out", 8, "crashed"]
 
 
@@ -98,13 +98,13 @@ SEEN: set[int] = set()
 
 def test_what_fails_behind_others_runs_again_in_a_fresh_worker() -> None:
     with WorkerPool(1, Limits(60.0)) as pool:
-        assert list(common.batch(pool, _fails_behind_others, [7, 1, 1, 8])) == [7, 1, 1, 8]
+        assert list(batches.batch(pool, _fails_behind_others, [7, 1, 1, 8])) == [7, 1, 1, 8]
 
 
 def test_counted() -> None:
     counts: Counter[str] = Counter()
-    results = [1, common.Failure("crashed"), 2, common.Failure("timed out"), common.Failure("crashed")]
-    assert list(common.counted(iter(results), counts)) == [1, None, 2, None, None]
+    results = [1, batches.Failure("crashed"), 2, batches.Failure("timed out"), batches.Failure("crashed")]
+    assert list(batches.counted(iter(results), counts)) == [1, None, 2, None, None]
     assert counts == {"left out: crashed": 2, "left out: timed out": 1}
 
 
@@ -170,9 +170,9 @@ def test_aarch64(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_what_only_x86_has_is_not_retargeted() -> None:
-    assert common.retarget("define x86_fp80 @f() {\n}\n") is None
-    assert common.retarget('  call void asm sideeffect "rdtsc", ""()\n') is None
-    assert common.retarget('attributes #0 = { "target-cpu"="x86-64" "x"="y" }\n') == 'attributes #0 = { "x"="y" }\n'
+    assert lowering.retarget("define x86_fp80 @f() {\n}\n") is None
+    assert lowering.retarget('  call void asm sideeffect "rdtsc", ""()\n') is None
+    assert lowering.retarget('attributes #0 = { "target-cpu"="x86-64" "x"="y" }\n') == 'attributes #0 = { "x"="y" }\n'
 
 
 @given(st.lists(st.lists(st.integers(), max_size=20), max_size=20), st.integers(1, 12))
@@ -240,7 +240,7 @@ def test_emulation(corpus: Path, tmp_path: Path) -> None:
             flag = module.flag("PIC Level")
             machine = TargetMachine(lib, Lowering(profile=Profile.PAPER, relocation=1 if flag == 0 else 2))
             module.run_passes(row["passes"], machine.handle)
-            assert common.clean(module.text()) == given.code
+            assert lowering.clean(module.text()) == given.code
             assert measure(with_init_arrays(module.emit(machine.handle))).total == row["bytes_after"]
             machine.close()
 
@@ -252,8 +252,8 @@ def test_crashes_are_counted(corpus: Path, tmp_path: Path, monkeypatch: pytest.M
     work = emulation.EmulationWork(EmulationOptions(functions=True, modules=False), Limits())
     counts: Counter[str] = Counter()
     with WorkerPool(1, work.limits) as pool:
-        rows = [row for unit in common.function_units(corpus, 100) for row in work.rows(unit.payload, pool, counts)]
-    hashes = [row["function"] for row in read_shards(common.function_shards(corpus))]
+        rows = [row for unit in units.function_units(corpus, 100) for row in work.rows(unit.payload, pool, counts)]
+    hashes = [row["function"] for row in read_shards(units.function_shards(corpus))]
     odd = sum(int(name, 16) % 2 for name in hashes)
     assert counts["left out: crashed"] == odd > 0
     assert len(rows) == 2 * (len(hashes) - odd)
@@ -263,7 +263,7 @@ def test_long_examples_are_left_out(corpus: Path, tmp_path: Path) -> None:
     manifest = emulation.build(corpus, tmp_path / "out", EmulationOptions(limit=3000), jobs=1)
     assert manifest.counts["excluded"]["too long"] > 0 and manifest.counts["excluded"]["input too long"] > 0
     for row in read_shards(tmp_path / "out"):
-        assert len(row["prompt"] + row["answer"]) <= 3001 * common.BYTES_PER_TOKEN
+        assert len(row["prompt"] + row["answer"]) <= 3001 * lengths.BYTES_PER_TOKEN
 
 
 # --- disassembly -------------------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_disassembly(corpus: Path, tmp_path: Path, clang: str) -> None:
 
 
 def test_one_symbol_twice_is_linked_apart(corpus: Path) -> None:
-    row = next(iter(read_shards(common.function_shards(corpus))))
+    row = next(iter(read_shards(units.function_shards(corpus))))
     other = row["ir"].replace("@" + row["name"] + "(", "@another(")
     made = [disassembly.lower(disassembly.Order(text, ("Oz",), True)) for text in (row["ir"], row["ir"], other)]
     names = (row["name"], row["name"], "another")
@@ -358,7 +358,7 @@ def test_relocation(flags: str, relocation: int) -> None:
     text = PARTS + (f"!llvm.module.flags = !{{!0}}\n!0 = {flags}\n" if flags else "")
     assert bench.Prepare(Profile.DEPLOY)(text.encode()).lowering.relocation == relocation
     with Context(library.load()) as context:
-        assert common.lowering_for(context.parse(text.encode()), Profile.PAPER).relocation == relocation
+        assert lowering.lowering_for(context.parse(text.encode()), Profile.PAPER).relocation == relocation
 
 
 # --- what users see ----------------------------------------------------------------------------------------------
@@ -388,10 +388,10 @@ def test_a_tokenizer_decides_lengths(tmp_path: Path) -> None:
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    assert common.tokens("a b longword", tmp_path / "tokenizer.json") == 3
-    assert common.within("a b longword", 3, tmp_path / "tokenizer.json")
-    assert not common.within("a b longword", 2, tmp_path / "tokenizer.json")
-    assert common.tokens("x" * 25, None) == 10
+    assert lengths.tokens("a b longword", tmp_path / "tokenizer.json") == 3
+    assert lengths.within("a b longword", 3, tmp_path / "tokenizer.json")
+    assert not lengths.within("a b longword", 2, tmp_path / "tokenizer.json")
+    assert lengths.tokens("x" * 25, None) == 10
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(InputError, match="no tokenizer file"):
-        common.tokens("a", tmp_path / "broken.json")
+        lengths.tokens("a", tmp_path / "broken.json")

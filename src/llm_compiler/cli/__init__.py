@@ -105,12 +105,25 @@ def run(argv: list[str]) -> int:
         message = getattr(error, "format_message", None)
         if message is None:
             raise
-        say(f"{message().rstrip('.')}; see `llmc {argv[0]} --help`" if argv[0] in _commands() else message())
+        words = _command(argv)
+        say(f"{message().rstrip('.')}; see `llmc {words} --help`" if words else message())
         return 2
 
 
-def _commands() -> set[str]:
-    return {command.name for command in app.registered_commands if command.name}
+def _command(argv: list[str]) -> str:
+    """The words of `argv` that name a command or a group of commands; empty when there is no such command."""
+    words: list[str] = []
+    group: typer.Typer | None = app
+    for word in argv:
+        if group is None or word not in _names(group):
+            break
+        words.append(word)
+        group = next((inner.typer_instance for inner in group.registered_groups if inner.name == word), None)
+    return " ".join(words)
+
+
+def _names(group: typer.Typer) -> set[str | None]:
+    return {command.name for command in group.registered_commands} | {inner.name for inner in group.registered_groups}
 
 
 __all__ = ["app", "run"]

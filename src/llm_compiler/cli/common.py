@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from llm_compiler.llvm.pipeline import PassList
 
 _KEY = "llm_compiler.cflags"
+_ELSEWHERE = ("corpus", "output", "jobs", "ray", "time_budget", "as_json")  # options that decide no result
 P = ParamSpec("P")
 
 
@@ -83,6 +85,23 @@ def resumable(command: Callable[P, int]) -> Callable[P, int]:
             return 130
 
     return wrapper
+
+
+def command_again(context: typer.Context) -> str:
+    """The running command with the options that were given and decide its result, to be run on another machine."""
+    words = [context.command_path, "--corpus DIR", "-o OUT"]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name in _ELSEWHERE or source is None or source.name != "COMMANDLINE":
+            continue
+        value = context.params[name]
+        if isinstance(value, bool):
+            words.append((parameter.opts if value else parameter.secondary_opts)[0])
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [parameter.opts[0], shlex.quote(str(each))]
+    return " ".join(words)
 
 
 def cores() -> int:

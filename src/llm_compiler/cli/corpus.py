@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_compiler.cli.common import cores, need_corpus, say, seconds
+from llm_compiler.cli.common import cores, exit_code, need_corpus, resumable, say, seconds
 from llm_compiler.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def add(
 
 
 @app.command("debian")
+@resumable
 def debian(
     packages: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Debian source packages, or .dsc "
                                                          "files.")] = None,
@@ -117,11 +118,10 @@ def debian(
     """Fetch Debian source packages, build them recording, and keep the IR of every C and C++ compilation.
 
     Runs the packages' own build scripts: use a container. Finished packages are passed over, so that a second run goes
-    on where the first one ended. Exit code 1 when a package failed.
+    on where the first one ended. Exit code 1 when a package failed, 2 when all did.
     """
     need_corpus()
     import json
-    import signal
 
     from llm_compiler.corpus.archive import Archive
     from llm_compiler.corpus.debian import Options, Recipe, build_packages, read_sets, totals
@@ -143,12 +143,7 @@ def debian(
     archive = Archive(folder / "work") if any(not name.endswith(".dsc") for name in wanted) else None
     options = Options(jobs=jobs or cores(), install_build_deps=install, keep_sources=keep,
                       time_limit=seconds(time_limit), single_files=single)  # fmt: skip
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a build as Ctrl-C does
-    try:
-        reports = build_packages(wanted, folder, options, archive=archive, say=say)
-    except KeyboardInterrupt:
-        say("interrupted; finished packages stay, the same command goes on from there")
-        return 130
+    reports = build_packages(wanted, folder, options, archive=archive, say=say)
     found = totals(reports)
     if as_json:
         print(json.dumps(found, indent=1))
@@ -156,7 +151,7 @@ def debian(
         print(f"{found['packages']} packages, {found['captured']} of {found['seen']} compilations captured "
               f"({100 * found['share']:.1f} %), {found['modules']} modules, {found['functions']} functions; "
               f"failed: {', '.join(found['failed']) or 'none'}")  # fmt: skip
-    return 1 if found["failed"] else 0
+    return exit_code(found["packages"], len(found["failed"]))
 
 
 def _name_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llm_compiler.cli.common import cores, need_corpus, resumable, say, seconds
+from llm_compiler.cli.common import command_again, cores, need_corpus, resumable, say, seconds
 from llm_compiler.cli.corpus import CorpusFolder, filled_corpus
 from llm_compiler.cli.dataset_tasks import Jobs, Json, Ray
 from llm_compiler.errors import InputError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @resumable
 def flags(
+    ctx: typer.Context,
     corpus: CorpusFolder = None,
     output: Annotated[Path | None, typer.Option(
         "-o", "--output", metavar="DIR", show_default=False,
@@ -80,9 +81,9 @@ def flags(
     folder = filled_corpus(corpus, functions=True)
     target = output or folder / "datasets" / "flags"
     if labels is not None:
-        manifest = export(folder, target, labels, chosen, say)
+        manifest = export(folder, target, labels, chosen, say, command_again(ctx))
     else:
-        manifest = build(folder, target, chosen, say)
+        manifest = build(folder, target, chosen, say, command_again(ctx))
     print(json.dumps(manifest.counts, indent=1) if as_json else _plain(manifest, target))
     return 0 if manifest.parameters["complete"] else 1
 

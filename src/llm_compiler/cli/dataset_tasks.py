@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_compiler.cli.common import cores, need_corpus, resumable, say
+from llm_compiler.cli.common import command_again, cores, need_corpus, resumable, say
 from llm_compiler.cli.corpus import CorpusFolder, filled_corpus
 from llm_compiler.errors import InputError
 
@@ -31,6 +31,7 @@ _Share = Annotated[float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="
 
 @resumable
 def pretraining(
+    ctx: typer.Context,
     corpus: CorpusFolder = None,
     output: _Output = None,
     levels: Annotated[str, typer.Option(
@@ -57,11 +58,13 @@ def pretraining(
     options = PretrainingOptions(tuple(levels.split(",")), draws, aarch64_share, functions, modules, text, text_share)
     folder = filled_corpus(corpus, functions=True)
     target = output or folder / "datasets" / TASK
-    return _show(build(folder, target, options, jobs=jobs or cores(), ray=ray), target, as_json)
+    return _show(build(folder, target, options, jobs=jobs or cores(), ray=ray, command=command_again(ctx)), target,
+                 as_json)
 
 
 @resumable
 def emulation(
+    ctx: typer.Context,
     corpus: CorpusFolder = None,
     output: _Output = None,
     functions: Annotated[bool, typer.Option(help="Take functions.")] = True,
@@ -90,11 +93,13 @@ def emulation(
     options = EmulationOptions(functions, modules, lists, seconds, Profile(profile), limit, tokenizer)
     folder = filled_corpus(corpus, functions=True)
     target = output or folder / "datasets" / TASK
-    return _show(build(folder, target, options, jobs=jobs or cores(), ray=ray), target, as_json)
+    return _show(build(folder, target, options, jobs=jobs or cores(), ray=ray, command=command_again(ctx)), target,
+                 as_json)
 
 
 @resumable
 def disassembly(
+    ctx: typer.Context,
     corpus: CorpusFolder = None,
     output: _Output = None,
     codegen: Annotated[str, typer.Option(metavar="LIST", help="Code generation levels.")] = "O0,Oz",
@@ -119,7 +124,8 @@ def disassembly(
     options = DisassemblyOptions(tuple(codegen.split(",")), tuple(style.split(",")), aarch64_share, limit, tokenizer)
     folder = filled_corpus(corpus, functions=True)
     target = output or folder / "datasets" / TASK
-    return _show(build(folder, target, options, jobs=jobs or cores(), ray=ray), target, as_json)
+    return _show(build(folder, target, options, jobs=jobs or cores(), ray=ray, command=command_again(ctx)), target,
+                 as_json)
 
 
 def _show(manifest: Manifest, target: Path, as_json: bool) -> int:

@@ -22,6 +22,10 @@ class SourceError(LlmcError):
     """A package could not be fetched, unpacked or built."""
 
 
+class UnknownPackageError(SourceError):
+    """There is no such source package."""
+
+
 class TimeLimitError(SourceError):
     """A command ran longer than it may."""
 
@@ -66,7 +70,7 @@ class Archive:
                 raise SourceError(f"`{tool}` is missing: run `apt-get install dpkg-dev` on a Debian system.")
 
     def download(self, package: str) -> Path:
-        """Fetch a source package and return its ``.dsc`` file."""
+        """Fetch a source package and return its ``.dsc`` file. Raises UnknownPackageError, SourceError."""
         log = self._home / "log.txt"
         if not self._ready:
             self._configure()
@@ -77,7 +81,17 @@ class Archive:
         for stale in folder.glob("*.dsc"):
             stale.unlink()
         command = ["apt-get", f"-c={self._home / 'apt.conf'}", "-q", "source", "--download-only", package]
-        run(command, cwd=folder, log=log)
+        before = log.stat().st_size
+        try:
+            run(command, cwd=folder, log=log)
+        except SourceError:
+            with log.open("rb") as file:
+                file.seek(before)
+                unknown = b"Unable to find a source package" in file.read()
+            if unknown:
+                folder.rmdir()
+                raise UnknownPackageError(f"this Debian release has no source package {package}") from None
+            raise
         found = next(folder.glob("*.dsc"), None)
         if found is None:
             raise SourceError(f"apt-get fetched no source package {package}, see {log}")

@@ -21,6 +21,7 @@ from llm_compiler.corpus.archive import (
     Archive,
     SourceError,
     TimeLimitError,
+    UnknownPackageError,
     check_hashes,
     field_of,
     licence_names,
@@ -103,6 +104,7 @@ def build_packages(
         started = time.monotonic()
         package = Path(name).name.partition("_")[0] if name.endswith(".dsc") else name
         report = Report(package)
+        unknown = False
         try:
             check_package(package)
             finished = _record(name, package, recipe, corpus, options, archive, report, say)
@@ -112,9 +114,11 @@ def build_packages(
                 continue
         except (LlmcError, OSError, subprocess.SubprocessError) as error:
             report.failed = _why(error)
+            unknown = isinstance(error, UnknownPackageError)
         report.seconds["all"] = round(time.monotonic() - started, 1)
         try:
-            report.write(modules)
+            if not unknown:
+                report.write(modules)
         except InputError as error:
             report.failed = report.failed or str(error)
         reports.append(report)

@@ -31,7 +31,7 @@ from llm_compiler.llvm.frontend import find_clang
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import WorkerPool
-from llm_compiler.tasks import common, prompts
+from llm_compiler.tasks import batches, lengths, lowering, prompts, units
 from llm_compiler.tasks.assembly import compact_assembly, compact_listing, functions_of
 from llm_compiler.tasks.compact import compact
 from llm_compiler.tasks.prompts import DisassemblyPrompt
@@ -82,20 +82,24 @@ class DisassemblyOptions:
 
     def parameters(self) -> dict[str, Any]:
         return asdict(self) | {"codegens": list(self.codegens), "styles": list(self.styles),
-                               "tokenizer": common.identity(self.tokenizer)}
+                               "tokenizer": lengths.identity(self.tokenizer)}
 
 
 def build(corpus: Path, output: Path, options: DisassemblyOptions = DisassemblyOptions(), *, jobs: int = 2,
-          ray: str | None = None, on_progress: Callable[[engine.Report], None] | None = None) -> Manifest:
-    """Make the dataset in `output`, or finish it. Raises InputError when the corpus is empty."""
-    if options.aarch64_share and common.aarch64_clang() is None:
+          ray: str | None = None, command: str = "",
+          on_progress: Callable[[engine.Report], None] | None = None) -> Manifest:
+    """Make the dataset in `output`, or finish it. command: what its card says makes it again.
+
+    Raises InputError when the corpus is empty.
+    """
+    if options.aarch64_share and lowering.aarch64_clang() is None:
         options = replace(options, aarch64_share=0.0)
     if "listing" in options.styles:
         find_objdump("x86_64")
     decides = (TASK, options.parameters(), find_objdump("aarch64", required=False) is not None)
-    report = engine.run(common.function_units(corpus, _FUNCTIONS_A_UNIT, *decides), DisassemblyWork(options), output,
+    report = engine.run(units.function_units(corpus, _FUNCTIONS_A_UNIT, *decides), DisassemblyWork(options), output,
                         jobs=jobs, ray=ray, on_progress=on_progress)
-    return common.finish(report, output, TASK, options.parameters(), _ABOUT)
+    return units.finish(report, output, TASK, options.parameters(), _ABOUT, command)
 
 
 # --- in the LLVM worker ------------------------------------------------------------------------------------------
@@ -122,36 +126,36 @@ class Lowered:
 def lower(order: Order) -> Lowered:
     """For x86-64; runs in the LLVM worker. Raises InputError."""
     lib = library.load()
-    bitcode = common.normalise(order.source.encode())
+    bitcode = lowering.normalise(order.source.encode())
     assembly, objects = {}, {}
     with Context(lib) as context:
         module = context.parse(bitcode)
-        lowering = common.lowering_for(module, Profile.DEPLOY)
-        module.run_passes(common.oz_text(), common.machine(lowering).handle)
-        text, optimised = common.clean(module.text()), module.bitcode()
+        target = lowering.lowering_for(module, Profile.DEPLOY)
+        module.run_passes(lowering.oz_text(), lowering.machine(target).handle)
+        text, optimised = lowering.clean(module.text()), module.bitcode()
     for codegen in order.codegens:
-        machine = common.machine(replace(lowering, profile=CODEGENS[codegen]))
+        machine = lowering.machine(replace(target, profile=CODEGENS[codegen]))
         with Context(lib) as context:
-            assembly[codegen] = common.emit(context.parse(optimised), machine, assembly=True).decode(errors="replace")
+            assembly[codegen] = lowering.emit(context.parse(optimised), machine, assembly=True).decode(errors="replace")
         if order.objects:
             with Context(lib) as context:
-                objects[codegen] = common.emit(context.parse(optimised), machine)
+                objects[codegen] = lowering.emit(context.parse(optimised), machine)
     return Lowered(text, assembly, objects)
 
 
 def lower_aarch64(texts: Sequence[str], codegens: Sequence[str], objects: bool) -> list[Lowered | None]:
     """For AArch64, by clang: IR texts that are made for it. None for those that clang refuses."""
-    clang = common.aarch64_clang()
+    clang = lowering.aarch64_clang()
     if clang is None:
         return [None] * len(texts)
-    made = common.clang_batch(clang, texts, ["-Oz", "-S", "-emit-llvm"], ".ll")
-    found = [None if data is None else Lowered(common.clean(data.decode(errors="replace")), {}, {}) for data in made]
+    made = lowering.clang_batch(clang, texts, ["-Oz", "-S", "-emit-llvm"], ".ll")
+    found = [None if data is None else Lowered(lowering.clean(data.decode(errors="replace")), {}, {}) for data in made]
     for codegen in codegens:
         level = ["-O0", "-mno-relax-all"] if codegen == "O0" else ["-Oz"]
         flags = [*level, "-Xclang", "-disable-llvm-passes", "-fno-addrsig"]
         for suffix, flag in ((".s", "-S"), (".o", "-c"))[: 2 if objects else 1]:
-            inputs = [common.executable(item.ir) for item in found if item is not None]
-            lowered = iter(common.clang_batch(clang, inputs, [*flags, flag], suffix))
+            inputs = [lowering.executable(item.ir) for item in found if item is not None]
+            lowered = iter(lowering.clang_batch(clang, inputs, [*flags, flag], suffix))
             for index, item in enumerate(found):
                 if item is None:
                     continue
@@ -266,25 +270,25 @@ class DisassemblyWork:
     options: DisassemblyOptions
     schema = SCHEMA
 
-    def rows(self, payload: common.Slice, pool: WorkerPool, counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
+    def rows(self, payload: units.Rows, pool: WorkerPool, counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
         """Examples of a unit's functions."""
-        for chunk in common.chunks(payload.read(), _A_BATCH):
+        for chunk in units.chunks(payload.read(), _A_BATCH):
             counts["functions"] += len(chunk)
             elsewhere = {id(row) for row in chunk
                          if random.Random(f"{TASK} {row['function']}").random() < self.options.aarch64_share}
             here = [row for row in chunk if id(row) not in elsewhere]
             orders = [Order(row["ir"], self.options.codegens, "listing" in self.options.styles) for row in here]
-            made = common.counted(common.batch(pool, lower, orders), counts)
+            made = batches.counted(batches.batch(pool, lower, orders), counts)
             yield from self._examples(here, list(made), "x86_64", payload.split, counts)
             yield from self._aarch64([row for row in chunk if id(row) in elsewhere], payload.split, counts)
 
     def _aarch64(self, rows: Sequence[dict[str, Any]], split: str, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-        texts = [common.retarget(row["ir"]) for row in rows]
-        common.leave_out(counts, "x86-64 only", sum(text is None for text in texts))
+        texts = [lowering.retarget(row["ir"]) for row in rows]
+        batches.leave_out(counts, "x86-64 only", sum(text is None for text in texts))
         kept = [row for row, text in zip(rows, texts, strict=True) if text is not None]
         wants = "listing" in self.options.styles and find_objdump("aarch64", required=False) is not None
         made = lower_aarch64([text for text in texts if text is not None], self.options.codegens, wants)
-        common.leave_out(counts, "refused by clang for AArch64", sum(item is None for item in made))
+        batches.leave_out(counts, "refused by clang for AArch64", sum(item is None for item in made))
         yield from self._examples(kept, made, "aarch64", split, counts)
 
     def _examples(self, rows: Sequence[dict[str, Any]], made: Sequence[Lowered | None], target: str, split: str,
@@ -294,8 +298,8 @@ class DisassemblyWork:
         for row, item in zip(rows, made, strict=True):
             if item is None:
                 continue
-            if not common.within(item.ir, options.limit, options.tokenizer):
-                common.leave_out(counts, "IR too long")
+            if not lengths.within(item.ir, options.limit, options.tokenizer):
+                batches.leave_out(counts, "IR too long")
             else:
                 pairs.append((row, item, compact(item.ir)))
         for codegen in options.codegens:
@@ -306,24 +310,24 @@ class DisassemblyWork:
                                              "assembly", split, counts)
             if "listing" in options.styles:
                 with_objects = [pair for pair in pairs if codegen in pair[1].objects]
-                common.leave_out(counts, "no disassembler for AArch64", len(pairs) - len(with_objects))
+                batches.leave_out(counts, "no disassembler for AArch64", len(pairs) - len(with_objects))
                 used = {name for _, item, _ in with_objects for name in defined_elsewhere(item.ir)}
                 shown = listings([(row["name"], item.objects[codegen]) for row, item, _ in with_objects], target, used)
                 for (row, item, short), listing in zip(with_objects, shown, strict=True):
                     if listing is None:
-                        common.leave_out(counts, "not in the linked file")
+                        batches.leave_out(counts, "not in the linked file")
                     else:
                         yield from self._example(row, item, short, listing, compact_listing(listing), target, codegen,
                                                  "listing", split, counts)
 
     def _example(self, row: Mapping[str, Any], item: Lowered, short: str, text: str, shorter: str, target: str,
                  codegen: str, style: str, split: str, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-        if not common.within(text, self.options.limit, self.options.tokenizer):
-            common.leave_out(counts, "assembly too long")
+        if not lengths.within(text, self.options.limit, self.options.tokenizer):
+            batches.leave_out(counts, "assembly too long")
             return
         counts[f"{target} {codegen} {style}"] += 1
         prompt = DisassemblyPrompt(text, target, style == "listing")
-        yield common.example(
+        yield units.example(
             row, split, TASK, prompt.reference(), prompts.code_answer(item.ir),
             replace(prompt, assembly=shorter).compact(), prompts.compact_code_answer(short),
         ) | {"target": target, "codegen": codegen, "style": style}

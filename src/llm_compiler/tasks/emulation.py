@@ -28,7 +28,7 @@ from llm_compiler.llvm.pipeline import Pass, PassList
 from llm_compiler.llvm.registry import Registry
 from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import WorkerPool
-from llm_compiler.tasks import common, prompts
+from llm_compiler.tasks import batches, lengths, lowering, prompts, units
 from llm_compiler.tasks.assembly import compact_assembly
 from llm_compiler.tasks.compact import compact
 from llm_compiler.tasks.prompts import EmulationPrompt, Output, Sizes
@@ -79,24 +79,28 @@ class EmulationOptions:
             raise InputError("emulation needs functions, modules or both")
 
     def parameters(self) -> dict[str, Any]:
-        return asdict(self) | {"profile": str(self.profile), "tokenizer": common.identity(self.tokenizer)}
+        return asdict(self) | {"profile": str(self.profile), "tokenizer": lengths.identity(self.tokenizer)}
 
 
 def build(corpus: Path, output: Path, options: EmulationOptions = EmulationOptions(), *, jobs: int = 2,
-          ray: str | None = None, on_progress: Callable[[engine.Report], None] | None = None) -> Manifest:
-    """Make the dataset in `output`, or finish it. Raises InputError when the corpus is empty."""
+          ray: str | None = None, command: str = "",
+          on_progress: Callable[[engine.Report], None] | None = None) -> Manifest:
+    """Make the dataset in `output`, or finish it. command: what its card says makes it again.
+
+    Raises InputError when the corpus is empty.
+    """
     registry.load(full=True)  # once, for the workers find it in the cache
     decides = (TASK, {name: value for name, value in options.parameters().items()
                       if name not in ("functions", "modules")})
-    units: list[Iterator[engine.Unit]] = []
+    wanted: list[Iterator[engine.Unit]] = []
     if options.functions:
-        units.append(common.function_units(corpus, _FUNCTIONS_A_UNIT, *decides, "functions"))
+        wanted.append(units.function_units(corpus, _FUNCTIONS_A_UNIT, *decides, "functions"))
     if options.modules:
-        units.append(common.module_units(corpus, _MODULES_A_UNIT, *decides, "modules"))
+        wanted.append(units.module_units(corpus, _MODULES_A_UNIT, *decides, "modules"))
     work = EmulationWork(options, Limits(options.seconds))
-    report = engine.run((unit for some in units for unit in some), work, output, jobs=jobs, ray=ray,
+    report = engine.run((unit for some in wanted for unit in some), work, output, jobs=jobs, ray=ray,
                         on_progress=on_progress)
-    return common.finish(report, output, TASK, options.parameters(), _ABOUT)
+    return units.finish(report, output, TASK, options.parameters(), _ABOUT, command)
 
 
 @lru_cache(maxsize=1)
@@ -135,27 +139,27 @@ class Emulated:
     sizes: tuple[ObjectSize, ObjectSize]
 
 
-def emulate(order: Order) -> Emulated | common.Failure:
+def emulate(order: Order) -> Emulated | batches.Failure:
     """Run an order's passes as one `opt` would; runs in the LLVM worker. Raises InputError and PipelineError."""
     lib = library.load()
-    bitcode = common.normalise(order.source.encode() if isinstance(order.source, str) else order.source)
+    bitcode = lowering.normalise(order.source.encode() if isinstance(order.source, str) else order.source)
     with Context(lib) as context:
         module = context.parse(bitcode)
-        machine = common.machine(common.lowering_for(module, order.profile))
-        before, count = common.clean(module.text()), module.count_instructions()
+        machine = lowering.machine(lowering.lowering_for(module, order.profile))
+        before, count = lowering.clean(module.text()), module.count_instructions()
         if len(before) > order.longest:
-            return common.Failure("input too long")
-        size = measure(with_init_arrays(common.emit(module, machine)))
+            return batches.Failure("input too long")
+        size = measure(with_init_arrays(lowering.emit(module, machine)))
     with Context(lib) as context:
         module = context.parse(bitcode)
         module.run_passes(order.passes, machine.handle)
         broken = module.verify()
         if broken:
             raise InputError(f"the verifier refuses the result: {broken.splitlines()[0]}")
-        after, count_after, result = common.clean(module.text()), module.count_instructions(), module.bitcode()
-        size_after = measure(with_init_arrays(common.emit(module, machine)))
+        after, count_after, result = lowering.clean(module.text()), module.count_instructions(), module.bitcode()
+        size_after = measure(with_init_arrays(lowering.emit(module, machine)))
     with Context(lib) as context:
-        assembly = common.emit(context.parse(result), machine, assembly=True).decode(errors="replace")
+        assembly = lowering.emit(context.parse(result), machine, assembly=True).decode(errors="replace")
     return Emulated(before, after, assembly, (count, count_after), (size, size_after))
 
 
@@ -167,19 +171,19 @@ class EmulationWork:
     limits: Limits
     schema = SCHEMA
 
-    def rows(self, payload: common.Slice, pool: WorkerPool, counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
+    def rows(self, payload: units.Rows, pool: WorkerPool, counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
         """Examples of a unit's functions or modules."""
         options = self.options
         known = registry.load(full=True)
-        for chunk in common.chunks(payload.read(), _A_BATCH):
+        for chunk in units.chunks(payload.read(), _A_BATCH):
             pairs = [(row, random_passes(f"{TASK} {row.get('function') or row['module']} {number}", known))
                      for row in chunk for number in range(options.lists)]
             counts["lists"] += len(pairs)
             # No time for what is left out anyway; no token of a real tokenizer has so many characters on average.
-            longest = int(options.limit * (common.BYTES_PER_TOKEN if options.tokenizer is None else 16))
+            longest = int(options.limit * (lengths.BYTES_PER_TOKEN if options.tokenizer is None else 16))
             orders = [Order(row.get("ir") or row["bitcode"], passes.text, options.profile, longest)
                       for row, passes in pairs]
-            made = common.counted(common.batch(pool, emulate, orders), counts)
+            made = batches.counted(batches.batch(pool, emulate, orders), counts)
             for (row, passes), result in zip(pairs, made, strict=True):
                 if result is not None:
                     yield from self._examples(row, payload.split, passes, result, counts)
@@ -193,13 +197,13 @@ class EmulationWork:
         for output, code in ((Output.IR, result.after), (Output.ASSEMBLY, result.assembly)):
             prompt = EmulationPrompt(result.before, passes.text, output, before).reference()
             answer = prompts.emulation_answer(code, after)
-            if not common.within(prompt + answer, options.limit, options.tokenizer):
-                common.leave_out(counts, "too long")
+            if not lengths.within(prompt + answer, options.limit, options.tokenizer):
+                batches.leave_out(counts, "too long")
                 continue
             short = short or compact(result.before)
             made = compact(code) if output is Output.IR else compact_assembly(code)
             counts[output.value] += 1
-            yield common.example(
+            yield units.example(
                 row, split, TASK, prompt, answer, EmulationPrompt(short, passes.text, output).compact(),
                 prompts.compact_emulation_answer(made, before, after),
             ) | {

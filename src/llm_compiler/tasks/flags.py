@@ -24,7 +24,6 @@ from llm_compiler.corpus.shards import Manifest, read_shards
 from llm_compiler.errors import InputError
 from llm_compiler.llvm import library
 from llm_compiler.llvm.job import Reading
-from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.paths import write_atomically
@@ -34,18 +33,20 @@ from llm_compiler.tasks.labels import store
 from llm_compiler.tasks.labels.choice import MODULE, Program, Slice, choose, find, units
 from llm_compiler.tasks.labels.search import list_space
 from llm_compiler.tasks.labels.stages import LABEL, CoverWork, LabelWork, SearchWork, Trials, VerifyWork
+from llm_compiler.tasks.lowering import text_of
 from llm_compiler.tasks.prompts import FlagsPrompt, compact_flags_answer, flags_answer
+from llm_compiler.validation import suites
 from llm_compiler.validation.differential import Level
 
 TASK = "flags"
 SCHEMA = pa.schema([*schema.EXAMPLE, *LABEL])
-VERSION = 2  # of what the stages compute: a part of every key
+VERSION = 3  # of what the stages compute: a part of every key
 
 ABOUT = """Unoptimised LLVM IR, and the pass list that makes its object smallest: the best of broadcast lists that
 passed PassListEval, or of a short search from them, run beside `clang -Oz` by differential execution. `sizes` holds the
 object's bytes for every broadcast list in the order of the manifest (-1: LLVM crashed or hung). `options_…` is the best
 with code-generation options beside the list."""
-COMMANDS = ["llmc dataset flags --corpus DIR", "llmc dataset flags --corpus DIR --labels FILE"]
+COMMAND = "llmc dataset flags --corpus DIR -o OUT"
 
 _ENDS = {"search": 0.25, "cover": 0.75, "label": 0.75, "verify": 1.0}  # shares of a time budget at which stages end
 Say = Callable[[str], None]
@@ -94,13 +95,16 @@ class _Result:
     complete: bool
 
 
-def build(corpus: Path, output: Path, options: FlagOptions, say: Say = lambda text: None) -> Manifest:
+def build(corpus: Path, output: Path, options: FlagOptions, say: Say = lambda text: None,
+          command: str = COMMAND) -> Manifest:
     """Label a corpus and write the dataset; resumable by calling it again with the same arguments.
 
-    The labels alone are left in corpus/work/labels/labels.parquet (see `labels.store`). Raises InputError for a corpus
+    command: what the card says makes it again. The labels alone are left in corpus/work/labels/labels.parquet (see
+    `labels.store`). Raises InputError for a corpus
     that holds nothing to label, or when the time is over before there is a label.
     """
     started = time.monotonic()
+    suite = [program for name in options.suite for program in suites.load(name)]
     programs = choose(corpus, options.functions, options.modules, largest=options.largest, seed=options.seed)
     say(f"{len(programs)} programs chosen of {len({program.package for program in programs})} packages")
     work = corpus / "work" / "labels"
@@ -110,7 +114,7 @@ def build(corpus: Path, output: Path, options: FlagOptions, say: Say = lambda te
         if options.time_budget is not None:
             left = started + options.time_budget - time.monotonic()
             limit = max(0.0, left) / (len(options.profiles) - index)
-        found[profile] = _Stages(programs, profile, options, work, limit, say).run()
+        found[profile] = _Stages(programs, suite, profile, options, work, limit, say).run()
     record = {
         "parameters": _parameters(options),
         "lists": {str(profile): list(item.lists) for profile, item in found.items()},
@@ -123,10 +127,11 @@ def build(corpus: Path, output: Path, options: FlagOptions, say: Say = lambda te
         raise InputError("the time was over before there was a label; run the same command again to go on")
     labels = work / "labels.parquet"
     store.write_labels(labels, shards, record)
-    return export(corpus, output, labels, options, say)
+    return export(corpus, output, labels, options, say, command)
 
 
-def export(corpus: Path, output: Path, labels: Path, options: FlagOptions, say: Say = lambda text: None) -> Manifest:
+def export(corpus: Path, output: Path, labels: Path, options: FlagOptions, say: Say = lambda text: None,
+           command: str = f"{COMMAND} --labels FILE") -> Manifest:
     """The dataset of labels in a file: programs of the corpus that have one. Raises InputError when none has."""
     held = store.Labels(labels)
     content = held.about["content"]
@@ -142,7 +147,7 @@ def export(corpus: Path, output: Path, labels: Path, options: FlagOptions, say: 
         **dict(sorted(report.counts.items())), "profiles": told["profiles"],
         "labelled programs that the corpus lacks": len(held.hashes()) - len(programs)}
     manifest = Manifest.of(output, report.shards, task=TASK, counts=counts, parameters={
-        "about": ABOUT, "commands": COMMANDS, **told["parameters"], "lists": told["lists"],
+        "about": ABOUT, "commands": [command], **told["parameters"], "lists": told["lists"],
         "selection": told["selection"], "labels": content, "complete": told["complete"]})
     for path in output.glob("*.parquet"):
         if path.name not in {shard.name for shard in report.shards}:
@@ -169,9 +174,10 @@ def _complain(report: Report, say: Say) -> None:
 class _Stages:
     """The stages of one profile, one after the other."""
 
-    def __init__(self, programs: Sequence[Program], profile: Profile, options: FlagOptions, work: Path,
-                 limit: float | None, say: Say) -> None:
+    def __init__(self, programs: Sequence[Program], suite: Sequence[suites.Program], profile: Profile,
+                 options: FlagOptions, work: Path, limit: float | None, say: Say) -> None:
         self.programs = programs
+        self.suite = suite
         self.profile = profile
         self.options = options
         self.work = work
@@ -241,7 +247,7 @@ class _Stages:
             raise InputError(f"none of the {len(sample)} programs of the sample could be measured for {self.profile}; "
                              "raise --sample, --functions or --modules")
         chosen = selecting.select([row["baseline"] for row in rows], [row["sizes"] for row in rows], candidates,
-                                  options.lists, options.suite, options.jobs)
+                                  options.lists, self.suite, options.jobs)
         self.say(f"{self.profile}: {len(chosen.lists)} lists, {len(chosen.dropped)} dropped by PassListEval on "
                  f"{chosen.programs} programs")
         content = {"lists": list(chosen.lists), "dropped": chosen.dropped, "gains": [round(g, 4) for g in chosen.gains],
@@ -293,7 +299,7 @@ class ExampleWork:
             for name, data, row in payload.rows():
                 if payload.kind == MODULE:
                     path.write_bytes(data)
-                    text = pool.run(Reading(path, module_text)).value
+                    text = pool.run(Reading(path, text_of)).value
                     if not isinstance(text, str):
                         counts["modules that LLVM does not read"] += 1
                         continue
@@ -303,12 +309,6 @@ class ExampleWork:
                     counts["examples"] += 1
                     counts[f"{label['kind']} examples, {label['profile']}"] += 1
                     yield _example(text, row, payload, label)
-
-
-def module_text(data: bytes) -> str:
-    """Bitcode as IR text. Runs in a worker."""
-    with Context(library.load()) as context:
-        return context.parse(data).text()
 
 
 def _example(text: str, row: Mapping[str, Any], part: Slice, label: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from llm_compiler.llvm import library
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import WorkerPool
-from llm_compiler.tasks import common, prompts
+from llm_compiler.tasks import batches, lowering, prompts, units
 from llm_compiler.tasks.assembly import compact_assembly
 from llm_compiler.tasks.compact import compact
 
@@ -75,27 +75,31 @@ class PretrainingOptions:
 
 
 def build(corpus: Path, output: Path, options: PretrainingOptions = PretrainingOptions(), *, jobs: int = 2,
-          ray: str | None = None, on_progress: Callable[[engine.Report], None] | None = None) -> Manifest:
-    """Make the dataset in `output`, or finish it. Raises InputError when the corpus is empty."""
-    if options.aarch64_share and common.aarch64_clang() is None:
+          ray: str | None = None, command: str = "",
+          on_progress: Callable[[engine.Report], None] | None = None) -> Manifest:
+    """Make the dataset in `output`, or finish it. command: what its card says makes it again.
+
+    Raises InputError when the corpus is empty.
+    """
+    if options.aarch64_share and lowering.aarch64_clang() is None:
         options = replace(options, aarch64_share=0.0)
     decides = (TASK, options.levels, options.draws, options.aarch64_share, options.maximum)
-    units: list[Iterator[Unit]] = []
+    wanted: list[Iterator[Unit]] = []
     if options.functions:
-        units.append(common.function_units(corpus, _FUNCTIONS_A_UNIT, *decides, "functions"))
+        wanted.append(units.function_units(corpus, _FUNCTIONS_A_UNIT, *decides, "functions"))
     if options.modules:
-        units.append(common.module_units(corpus, _MODULES_A_UNIT, *decides, "modules"))
+        wanted.append(units.module_units(corpus, _MODULES_A_UNIT, *decides, "modules"))
     work = PretrainingWork(options)
-    report = engine.run((unit for some in units for unit in some), work, output, jobs=jobs, ray=ray,
+    report = engine.run((unit for some in wanted for unit in some), work, output, jobs=jobs, ray=ray,
                         on_progress=on_progress)
     if options.text is not None:
-        wanted = int(report.counts["bytes"] * options.text_share / (1 - options.text_share))
-        texts = engine.run(text_units(options.text, wanted), work, output, jobs=jobs, ray=ray, on_progress=on_progress)
+        size = int(report.counts["bytes"] * options.text_share / (1 - options.text_share))
+        texts = engine.run(text_units(options.text, size), work, output, jobs=jobs, ray=ray, on_progress=on_progress)
         report.counts.update(texts.counts)
         report.shards += texts.shards
         report.failed += texts.failed
         report.failures |= texts.failures
-    return common.finish(report, output, TASK, options.parameters(), _ABOUT)
+    return units.finish(report, output, TASK, options.parameters(), _ABOUT, command)
 
 
 def text_units(folder: Path, wanted: int) -> Iterator[Unit]:
@@ -118,7 +122,7 @@ def text_units(folder: Path, wanted: int) -> Iterator[Unit]:
 
 def _text_unit(folder: Path, paths: Sequence[Path]) -> Unit:
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    return Unit(key_of(common.FORMAT, TASK, "text", hashes, split=TRAIN),
+    return Unit(key_of(units.FORMAT, TASK, "text", hashes, split=TRAIN),
                 Texts(folder.resolve(), tuple(str(path.relative_to(folder)) for path in paths)))
 
 
@@ -143,18 +147,18 @@ class PretrainingWork:
         for row in found:
             size = len(row["answer"].encode(errors="replace"))
             if size > self.options.maximum:
-                common.leave_out(counts, "too long")
+                batches.leave_out(counts, "too long")
                 continue
             counts["bytes"] += size
             counts[f"{row['kind']} {row['target']}".strip()] += 1
             yield row
 
-    def _code_rows(self, payload: common.Slice, pool: WorkerPool, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-        for chunk in common.chunks(payload.read(), _A_BATCH):
+    def _code_rows(self, payload: units.Rows, pool: WorkerPool, counts: Counter[str]) -> Iterator[dict[str, Any]]:
+        for chunk in units.chunks(payload.read(), _A_BATCH):
             counts["inputs"] += len(chunk)
             orders = [self._order(row) for row in chunk]
             external: list[tuple[dict[str, Any], str, str]] = []
-            made = common.counted(common.batch(pool, compile_levels, orders), counts)
+            made = batches.counted(batches.batch(pool, compile_levels, orders), counts)
             for row, order, compiled in zip(chunk, orders, made, strict=True):
                 if compiled is None:
                     continue
@@ -174,22 +178,22 @@ class PretrainingWork:
 
     def _aarch64(self, wanted: Sequence[tuple[dict[str, Any], str, str]], split: str,
                  counts: Counter[str]) -> Iterator[dict[str, Any]]:
-        clang = common.aarch64_clang() if wanted else None
+        clang = lowering.aarch64_clang() if wanted else None
         if clang is None:
             return
         for level, group in groupby(sorted(wanted, key=lambda item: item[1]), key=lambda item: item[1]):
             rows, texts = [], []
             for row, _, unoptimised in group:
-                text = common.retarget(_for_level(unoptimised, level))
+                text = lowering.retarget(_for_level(unoptimised, level))
                 if text is None:
-                    common.leave_out(counts, "x86-64 only")
+                    batches.leave_out(counts, "x86-64 only")
                 else:
                     rows.append(row)
-                    texts.append(common.executable(text))
+                    texts.append(lowering.executable(text))
             flags = [f"-{level}", "-S", "-fno-addrsig"]
-            for row, made in zip(rows, common.clang_batch(clang, texts, flags, ".s"), strict=True):
+            for row, made in zip(rows, lowering.clang_batch(clang, texts, flags, ".s"), strict=True):
                 if made is None:
-                    common.leave_out(counts, "refused by clang for AArch64")
+                    batches.leave_out(counts, "refused by clang for AArch64")
                 else:
                     yield _document(row, split, prompts.ASM, "aarch64", level, made.decode(errors="replace"))
 
@@ -214,8 +218,8 @@ class Compiled:
 def compile_levels(order: Order) -> Compiled:
     """What an order asks for; runs in the LLVM worker. Raises InputError."""
     source = order.source.encode() if isinstance(order.source, str) else order.source
-    bitcode = common.normalise(source)
-    unoptimised = common.text_of(bitcode)
+    bitcode = lowering.normalise(source)
+    unoptimised = lowering.text_of(bitcode)
     out: list[tuple[str, str, str]] = []
     lib = library.load()
     for level in order.levels:
@@ -223,13 +227,13 @@ def compile_levels(order: Order) -> Compiled:
             at_level = bitcode if level in ("O0", "Oz") else _bitcode(_for_level(unoptimised, level))
             module = context.parse(at_level)
             profile = Profile.PAPER if level == "O0" else Profile.DEPLOY
-            machine = common.machine(common.lowering_for(module, profile))
+            machine = lowering.machine(lowering.lowering_for(module, profile))
             if level != "O0":
-                module.run_passes(common.oz_text() if level == "Oz" else f"default<{level}>", machine.handle)
-            text = common.clean(module.text())
+                module.run_passes(lowering.oz_text() if level == "Oz" else f"default<{level}>", machine.handle)
+            text = lowering.clean(module.text())
             assembly = ""
             if level not in order.aarch64:
-                assembly = common.emit(module, machine, assembly=True).decode(errors="replace")
+                assembly = lowering.emit(module, machine, assembly=True).decode(errors="replace")
             out.append((level, text, assembly))
     return Compiled(unoptimised, tuple(out))
 
@@ -253,7 +257,7 @@ def _for_level(text: str, level: str) -> str:
 
 def _document(row: Mapping[str, Any], split: str, kind: str, target: str, level: str, text: str) -> dict[str, Any]:
     short = compact(text) if kind == prompts.IR else compact_assembly(text)
-    made = common.example(row, split, TASK, "", text, "", prompts.document(short, kind=kind, target=target))
+    made = units.example(row, split, TASK, "", text, "", prompts.document(short, kind=kind, target=target))
     return made | {"kind": "ir" if kind == prompts.IR else "assembly", "target": target, "level": level}
 
 
@@ -265,13 +269,13 @@ def _text_rows(texts: Texts, counts: Counter[str]) -> Iterator[dict[str, Any]]:
             # A file that is cut may be cut within a character.
             text = data.decode() if len(data) < MAXIMUM_TEXT else data.decode(errors="ignore")
         except UnicodeDecodeError:
-            common.leave_out(counts, "text that is not UTF-8")
+            batches.leave_out(counts, "text that is not UTF-8")
             continue
         if not text.strip() or "\0" in text:
-            common.leave_out(counts, "text that is empty or binary")
+            batches.leave_out(counts, "text that is empty or binary")
             continue
         row = {"package": texts.folder.name, "file": name, "module": hashlib.sha256(data).hexdigest()[:32]}
-        made = common.example(row, TRAIN, TASK, "", text, "", prompts.document(text))
+        made = units.example(row, TRAIN, TASK, "", text, "", prompts.document(text))
         yield made | {"kind": "text", "target": "", "level": ""}
 
 

@@ -25,7 +25,7 @@ from llm_compiler.llvm.module import Context, digest
 from llm_compiler.llvm.pipeline import Candidate
 from llm_compiler.llvm.target import Lowering, Profile
 from llm_compiler.llvm.worker import WorkerPool, perform
-from llm_compiler.tasks.common import lowering_for
+from llm_compiler.tasks.lowering import lowering_for
 from llm_compiler.tuning.search import Pool
 
 _FLIGHT = 8

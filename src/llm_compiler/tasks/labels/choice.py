@@ -13,7 +13,7 @@ from typing import Any
 from llm_compiler.corpus.engine import Unit, key_of
 from llm_compiler.corpus.shards import read_shards
 from llm_compiler.errors import InputError
-from llm_compiler.tasks.common import function_shards, kept_modules, module_shards
+from llm_compiler.tasks.units import function_shards, kept_modules, module_shards
 
 FUNCTION, MODULE = "function", "module"
 _UNIT = {FUNCTION: 64, MODULE: 8}

@@ -66,18 +66,18 @@ def cover(baselines: Sequence[int], sizes: Sequence[Sequence[int]], count: int) 
 
 
 def select(baselines: Sequence[int], sizes: Sequence[Sequence[int]], lists: Sequence[str], count: int,
-           suite: Sequence[str], jobs: int, on_progress: Callable[[str], None] = lambda text: None) -> Selection:
-    """The cover's lists that pass every program of the suites (`own`, `humaneval`, …; none: nothing is tried)."""
+           suite: Sequence[suites.Program], jobs: int,
+           on_progress: Callable[[str], None] = lambda text: None) -> Selection:
+    """The cover's lists that pass every program of the suite; without programs nothing is tried."""
     order, gains = cover(baselines, sizes, round(count * _SPARE) + 1 if suite else count)
     # Where fewer lists reach every size that is known, the most frequent of the others fill up.
     order += [index for index in range(len(lists)) if index not in set(order)]
     wanted = [lists[index] for index in order]
     if not suite:
         return Selection(tuple(wanted[:count]), {}, tuple(gains[:count]), len(lists))
-    loaded = [program for name in suite for program in suites.load(name)]
     passed: list[str] = []
     dropped: dict[str, str] = {}
-    with PassListEval(loaded, jobs=jobs) as evaluation:
+    with PassListEval(suite, jobs=jobs) as evaluation:
         evaluation.prepare()
         names = evaluation.programs
         for text in wanted:
