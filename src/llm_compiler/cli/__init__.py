@@ -20,6 +20,7 @@ from llm_compiler.cli import (
     opt,
     passes,
     size,
+    train,
     tune,
     verify,
 )
@@ -61,6 +62,7 @@ app.add_typer(corpus.app, name="corpus")
 for command in (dataset_tasks.pretraining, dataset_tasks.emulation, dataset_flags.flags, dataset_tasks.disassembly):
     dataset.app.command(command.__name__)(command)
 app.add_typer(dataset.app, name="dataset")
+app.command("train")(train.train)
 
 _TO_CLANG = {"ignore_unknown_options": True, "allow_extra_args": True}
 

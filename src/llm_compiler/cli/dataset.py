@@ -54,6 +54,36 @@ def export(
     return 0
 
 
+@app.command("tokenizer")
+def tokenizer(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Datasets: shards and manifest.json.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where tokenizer.json goes.")],
+    size: Annotated[int, typer.Option(metavar="N", min=300, help="Tokens.")] = 16_384,
+    megabytes: Annotated[float, typer.Option(
+        metavar="MB", min=0.01, help="Text of each dataset's training split that is read at most.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lengths as JSON.")] = False,
+) -> int:
+    """Train a byte-level BPE on the compact form of datasets, and print how long their examples are in it."""
+    need_corpus()
+    from llm_compiler.corpus.tokens import compact_texts
+    from llm_compiler.models import tokenizer as tokenizers
+
+    limit = int(megabytes * 1_000_000)
+    made = tokenizers.train((text for folder in folders for text in compact_texts(folder, limit)), size)
+    tokenizers.save(made, output)
+    found = {str(folder): tokenizers.measure(made, compact_texts(folder, limit // 10, split="validation"))
+             for folder in folders}
+    if as_json:
+        print(json.dumps({name: asdict(lengths) for name, lengths in found.items()}, indent=1))
+        return 0
+    print(f"{output}: {made.get_vocab_size()} tokens")
+    for name, lengths in found.items():
+        fits = ", ".join(f"{100 * share:.1f} % within {limit}" for limit, share in lengths.fits.items())
+        print(f"{name}: median {lengths.median} tokens an example, {lengths.bytes / lengths.tokens:.2f} bytes a token, "
+              f"{fits}")
+    return 0
+
+
 @app.command("tokens")
 def tokens(
     folder: _Folder,

@@ -27,6 +27,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm_compiler.corpus.schema import TRAIN
 from llm_compiler.corpus.shards import CREATED_BY, MANIFEST, Manifest, ShardInfo, read_shards
 from llm_compiler.errors import InputError, StorageError
 from llm_compiler.paths import write_atomically
@@ -318,6 +319,19 @@ def _exactly(stream: Any, size: int) -> bytes:
     if len(data) != size:
         raise EOFError
     return data
+
+
+def compact_texts(folder: Path, size: int, split: str = TRAIN) -> Iterator[str]:
+    """Compact prompts with their answers, from all over a dataset's split, until `size` bytes; whole examples."""
+    shards = [shard for shard in Manifest.read(folder).shards if shard.name.startswith(f"{split}-")]
+    for shard in shards:
+        taken, share = 0, size // len(shards)
+        for row in read_shards(folder / shard.name, list(FORMS["compact"])):
+            text = (row["compact_prompt"] or "") + (row["compact_answer"] or "")
+            yield text
+            taken += len(text)
+            if taken >= share:
+                break
 
 
 def count_tokens(folder: Path, tokenizer: Path) -> dict[str, dict[str, int]]:

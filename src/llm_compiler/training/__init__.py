@@ -1,0 +1,1 @@
+"""Training: mixtures of tokenised data, packed batches, the trainer, checkpoints, plans, exports."""
