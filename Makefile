@@ -51,5 +51,5 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 $(DEV_STAMP): $(STAMP)
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev,aarch64,corpus,cluster,train]' torch==2.13.0
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev,aarch64,corpus,cluster,model,train]' torch==2.13.0
 	@touch $@

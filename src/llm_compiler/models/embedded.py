@@ -1,0 +1,95 @@
+"""GGUF models in this process, by llama.cpp (the wheel xllamacpp): no torch, no server to be started."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from llm_compiler.errors import InputError
+from llm_compiler.models import tokenizer as tokenizers
+from llm_compiler.models.engine import EngineError, Sample, check_length, ranked
+
+
+class Embedded:
+    """A GGUF file and its tokenizer.json. threads: of the processor; slots: answers that are written at a time.
+
+    Raises InputError for a file that is no model, EngineError when llama.cpp does not take it.
+    """
+
+    name = "embedded"
+
+    def __init__(self, model: Path, tokenizer: Path, *, context: int = 8192, threads: int | None = None,
+                 slots: int = 8) -> None:
+        try:
+            import xllamacpp
+        except ImportError as error:
+            raise EngineError("xllamacpp is missing: pip install 'llm-compiler[model]'") from error
+        _check(model)
+        self.tokenizer = tokenizers.load(tokenizer)
+        self.context = context
+        self.slots = slots
+        params = xllamacpp.CommonParams()
+        params.model.path = str(model)
+        params.n_ctx = context * slots
+        params.n_parallel = slots
+        params.kv_unified = True
+        params.n_batch = params.n_ubatch = 512
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or len(os.sched_getaffinity(0))
+        params.warmup = False
+        params.special = True
+        params.verbosity = -1
+        params.ui = False
+        params.api_keys = [secrets.token_hex(16)]
+        try:
+            self._server: Any = xllamacpp.Server(params)
+        except Exception as error:  # whatever the wheel raises
+            raise EngineError(f"{model} cannot be run: {error}") from error
+
+    def count(self, prompt: str) -> int:
+        return len(self._encoded(prompt))
+
+    def _encoded(self, prompt: str) -> list[int]:
+        found: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False).ids
+        return found
+
+    def complete(self, prompt: str, *, samples: int = 1, tokens: int = 256, temperature: float = 0.0, seed: int = 0,
+                 grammar: str | None = None) -> Sequence[Sample]:
+        ids = self._encoded(prompt)
+        check_length(len(ids), tokens, self.context)
+        asked: dict[str, Any] = {
+            "prompt": ids, "n": samples, "n_predict": tokens, "temperature": temperature, "seed": seed, "n_probs": 1,
+            "cache_prompt": True, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0}
+        if grammar is not None:
+            asked["grammar"] = grammar
+        if self._server is None:
+            raise EngineError("the model is closed")
+        try:
+            told: Any = self._server.handle_completions(asked)
+            return ranked([self._sample(choice) for choice in told["choices"]])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise EngineError(f"the model gave no answer: {error}") from error
+
+    def _sample(self, choice: Mapping[str, Any]) -> Sample:
+        content = (choice.get("logprobs") or {}).get("content") or []
+        finished = choice["finish_reason"] == "stop"
+        # Bytes that make no character by themselves are told with the token that completes them; the end mark is told.
+        told = content[:-1] if finished else content
+        data = b"".join(bytes(item["bytes"]) for item in told)
+        return Sample(data.decode(errors="replace"), len(content), finished, sum(item["logprob"] for item in content))
+
+    def close(self) -> None:
+        self._server = None
+
+
+def _check(model: Path) -> None:
+    try:
+        with model.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise InputError(f"the model {model} cannot be read: {error.strerror}") from error
+    if magic != b"GGUF":
+        raise InputError(f"{model} is no GGUF file")

@@ -1,0 +1,62 @@
+"""What answers prompts, whatever runs the model: n samples, each with its log-probability, cut at the answer's end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from llm_compiler.errors import InputError, LlmcError
+
+
+class EngineError(LlmcError):
+    """A model that cannot be loaded or run, or a server that is down or answers nonsense."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An answer, without the end mark. finished: it came to its end, and was not cut off at `tokens`.
+
+    logprob: of all its tokens together, in nats; None where the engine does not tell.
+    """
+
+    text: str
+    tokens: int
+    finished: bool
+    logprob: float | None = None
+
+
+class Engine(Protocol):
+    """context: tokens of prompt and answer together."""
+
+    name: str
+    context: int
+
+    def count(self, prompt: str) -> int:
+        """The prompt's tokens."""
+        ...
+
+    def complete(self, prompt: str, *, samples: int = 1, tokens: int = 256, temperature: float = 0.0, seed: int = 0,
+                 grammar: str | None = None) -> Sequence[Sample]:
+        """Answers to a prompt, best first. temperature: 0 for the most likely token each time (one sample is enough).
+
+        grammar: GBNF that an answer must follow. Raises InputError for a prompt beyond the context, EngineError when
+        the model cannot be run.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+def check_length(prompt: int, tokens: int, context: int) -> None:
+    """Raises InputError when a prompt of so many tokens leaves no room for an answer."""
+    if prompt + tokens > context:
+        raise InputError(f"the prompt has {prompt} tokens; with an answer of {tokens} it does not fit into {context}")
+
+
+def ranked(samples: Sequence[Sample]) -> list[Sample]:
+    """Each answer once, finished ones first, the likelier first."""
+    kept: dict[str, Sample] = {}
+    for sample in sorted(samples, key=lambda sample: (not sample.finished, -(sample.logprob or 0.0), sample.text)):
+        kept.setdefault(sample.text, sample)
+    return list(kept.values())
