@@ -17,12 +17,17 @@ pytest.importorskip("xllamacpp")
 pytest.importorskip("torch")
 
 from llm_compiler.errors import InputError
+from llm_compiler.llvm import registry
+from llm_compiler.llvm.pipeline import PassList
+from llm_compiler.llvm.target import Profile
 from llm_compiler.models.embedded import Embedded
 from llm_compiler.models.engine import EngineError, Sample, ranked
 from llm_compiler.models.gguf_file import write_gguf
 from llm_compiler.models.local import Local
 from llm_compiler.models.server import Server
 from llm_compiler.models.shapes import Shape
+from llm_compiler.tasks.grammar import pass_list_grammar
+from llm_compiler.tasks.labels.search import list_space
 from llm_compiler.training.config import Data, RunConfig
 from llm_compiler.training.trainer import MODEL, Run
 from token_data import code, make_export, make_tokenizer
@@ -74,6 +79,19 @@ def test_an_answer_follows_a_grammar(embedded: Embedded) -> None:
     grammar = 'root ::= pass ("," pass){0,2}\npass ::= "gvn" | "sroa" | "dce"'
     for sample in embedded.complete(PROMPT, samples=4, tokens=40, temperature=1.0, grammar=grammar):
         assert sample.finished and set(sample.text.split(",")) <= {"gvn", "sroa", "dce"}
+
+
+def test_every_pass_list_of_the_grammar_is_valid(embedded: Embedded) -> None:
+    known, seen = registry.load(), set()
+    for profile in Profile:
+        grammar = pass_list_grammar(list_space(profile), longest=4)
+        for seed in range(3):
+            for sample in embedded.complete(PROMPT, samples=4, tokens=150, temperature=1.5, seed=seed, grammar=grammar):
+                if sample.finished:
+                    passes = PassList.parse(sample.text)
+                    known.validate(passes)
+                    seen.add(passes.text)
+    assert len(seen) > 5
 
 
 def test_q8_is_close(folder: Path, embedded: Embedded, tmp_path: Path) -> None:

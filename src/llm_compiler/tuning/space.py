@@ -34,7 +34,8 @@ PARAMETERS: dict[str, tuple[str | None, ...]] = {
 _WRAPPED_IN = {"module": (), "cgscc": ("cgscc",), "function": ("function",), "loop": ("loop", "function"),
                "loop-mssa": ("loop-mssa", "function")}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.$]+")
-_SIMPLIFYCFG_SWITCHES = ("forward-switch-cond", "switch-range-to-icmp", "switch-to-lookup", "keep-loops",
+# Of simplifycfg, beside its threshold: each may stand as it is, or with `no-` before it.
+SIMPLIFYCFG_SWITCHES = ("forward-switch-cond", "switch-range-to-icmp", "switch-to-lookup", "keep-loops",
                          "hoist-common-insts", "sink-common-insts")
 
 
@@ -89,7 +90,7 @@ class Space:
         if name == "simplifycfg":
             threshold = rng.choice((1, 1, 1, 0, 2, 3))
             switches = [f"bonus-inst-threshold={threshold}"]
-            switches += [("" if rng.random() < 0.5 else "no-") + switch for switch in _SIMPLIFYCFG_SWITCHES]
+            switches += [("" if rng.random() < 0.5 else "no-") + switch for switch in SIMPLIFYCFG_SWITCHES]
             return Pass(name, ";".join(switches))
         choices = PARAMETERS.get(name)
         return Pass(name, rng.choice(choices) if choices else None)
