@@ -19,6 +19,7 @@ from llm_compiler.cli import (
     doctor,
     opt,
     passes,
+    plan,
     size,
     train,
     tune,
@@ -63,6 +64,7 @@ for command in (dataset_tasks.pretraining, dataset_tasks.emulation, dataset_flag
     dataset.app.command(command.__name__)(command)
 app.add_typer(dataset.app, name="dataset")
 app.command("train")(train.train)
+app.command("plan")(plan.plan)
 
 _TO_CLANG = {"ignore_unknown_options": True, "allow_extra_args": True}
 

@@ -37,13 +37,12 @@ from llm_compiler.training.learner import (
     tensors,
 )
 from llm_compiler.training.packing import Mixture, Packer, Row, fill, learned
+from llm_compiler.training.plan import DEVICES
 
 LOG, CHECKPOINTS, MODEL = "log.jsonl", "checkpoints", "model"
 _KEPT = 2  # checkpoints
 _STATE = "state.json"
 _VALIDATION_SEED = 1
-# Dense bf16 operations a second that a datasheet promises.
-_PEAKS = {"H100": 989e12, "H200": 989e12, "H800": 989e12, "A100": 312e12, "B200": 2250e12, "L40S": 362e12}
 
 
 class TrainingError(LlmcError):
@@ -223,7 +222,7 @@ class Run:
         if self.device.type != "cuda":
             return None
         name = torch.cuda.get_device_name(self.device)
-        peak = next((peak for chip, peak in _PEAKS.items() if chip in name), None)
+        peak = next((device.peak for device in DEVICES.values() if device.name in name), None)
         if peak is None:
             return None
         done = tokens * self.shape.training_flops(attended) / seconds
