@@ -79,6 +79,6 @@ def _compare(run: Path, device: Device, as_json: bool) -> int:
     elif found.mfu is None or found.predicted_seconds is None:
         print(f"{found.tokens:,} tokens in {found.seconds:.1f} s; the run does not say what share of a peak it had")
     else:
-        print(f"{found.tokens:,} tokens in {found.seconds:.1f} s; planned at its median MFU of {100 * found.mfu:.1f} %: "
-              f"{found.predicted_seconds:.1f} s")
+        print(f"{found.tokens:,} tokens in {found.seconds:.1f} s; planned at its median MFU of "
+              f"{100 * found.mfu:.1f} %: {found.predicted_seconds:.1f} s")
     return 0

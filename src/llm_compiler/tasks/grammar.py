@@ -9,7 +9,8 @@ from llm_compiler.tuning.space import PARAMETERS, SIMPLIFYCFG_SWITCHES, Space
 # What -Oz itself writes about its adaptors and analyses, and searches keep.
 _FUNCTION_ADAPTORS = ("function", "function<eager-inv>", "function<eager-inv;no-rerun>")
 _ANALYSES = {"module": ("require<globals-aa>", "require<profile-summary>"),
-             "function": ("invalidate<aa>", "invalidate<should-not-run-function-passes>")}
+             "function": ("invalidate<aa>", "invalidate<should-not-run-function-passes>",
+                          "require<should-not-run-function-passes>")}
 _DEVIRT = "devirt<4>"
 
 
