@@ -22,7 +22,9 @@ from llm_compiler.corpus.archive import SourceError, TimeLimitError, check_hashe
 from llm_compiler.corpus.debian import Options, Recipe, build_packages, read_sets, totals
 from llm_compiler.corpus.exclusion import Exclusion
 from llm_compiler.corpus.recording import Report
+from llm_compiler.corpus.schema import TEST
 from llm_compiler.corpus.shards import read_shards
+from llm_compiler.corpus.splits import HELD_OUT, Splits
 from llm_compiler.errors import InputError
 
 TOOLS = ("dpkg-source", "dpkg-architecture", "gcc", "make")
@@ -285,6 +287,9 @@ def test_the_package_list() -> None:
     assert len(names) == len(set(names)) and len(sets["core"]) >= 90
     exclusion = Exclusion.load()
     assert [name for name in names if exclusion.package(name)] == []
+    # What is held out is in a set of its own, and all of it is for tests.
+    assert {name for name in names if Splits().of(name) == TEST and name in HELD_OUT} == set(sets["held-out"])
+    assert set(sets["held-out"]) == {name for name in HELD_OUT if not exclusion.package(name)}
     kinds = {recipe.kind for members in sets.values() for recipe in members.values()}
     assert {"library", "tool", "server", "media", "crypto", "language", "game"} <= kinds
     assert all(recipe.build in ("rules", "upstream") for members in sets.values() for recipe in members.values())
