@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -201,16 +202,10 @@ class Run:
         for start in range(0, len(rows), size):
             inputs = tensors(fill(rows[start : start + size], self.sources, self.config.context), self.device)
             last = start + size >= len(rows)
-            if last:
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.learner):
                 loss = self._loss(inputs)
-            else:
-                with self.accelerator.no_sync(self.learner):
-                    loss = self._loss(inputs)
-                    # Gradients are averaged over processes; the loss is a mean over the tokens of all.
-                    self.accelerator.backward(loss * self.accelerator.num_processes / max(1, count))
-                    total += loss.detach()
-                    continue
-            self.accelerator.backward(loss * self.accelerator.num_processes / max(1, count))
+                # Gradients are averaged over processes; the loss is a mean over the tokens of all.
+                self.accelerator.backward(loss * self.accelerator.num_processes / max(1, count))
             total += loss.detach()
         return total
 
