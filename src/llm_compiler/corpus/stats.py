@@ -21,6 +21,8 @@ class PackageStats:
     package: str
     version: str = ""
     how: str = ""
+    dsc: str = ""  # of a Debian source package
+    dsc_sha256: str = ""
     split: str = ""
     seen: int | None = None
     captured: int | None = None
@@ -109,6 +111,8 @@ def _add_report(packages: dict[str, PackageStats], path: Path) -> None:
         return
     package = packages.setdefault(content["package"], PackageStats(content["package"], content.get("version", "")))
     package.how = ", ".join(content.get("how", ()))
+    parameters = content.get("parameters", {})
+    package.dsc, package.dsc_sha256 = parameters.get("dsc", ""), parameters.get("dsc_sha256", "")
     commands = content.get("commands", {})
     if commands.get("seen"):
         package.seen, package.captured = commands["seen"], commands.get("captured", 0)
