@@ -33,7 +33,7 @@ class Local:
         self.context = context or int(config.get("max_position_embeddings", 4096))
         try:
             file = str(folder / "tokenizer.json")
-            self._tokenizer: Any = PreTrainedTokenizerFast(tokenizer_file=file)  # type: ignore[no-untyped-call]
+            self._tokenizer: Any = PreTrainedTokenizerFast(tokenizer_file=file)
             model: Any = AutoModelForCausalLM.from_pretrained(
                 folder, local_files_only=True, dtype=torch.bfloat16 if self.device == "cuda" else torch.float32)
             self._model = model.to(self.device).eval()

@@ -28,7 +28,7 @@ def new_model(shape: Shape, seed: int) -> LlamaForCausalLM:
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(LlamaConfig(**shape.config()))  # type: ignore[no-untyped-call]
+        model = LlamaForCausalLM(LlamaConfig(**shape.config()))
         scale = (2 * shape.layers) ** -0.5
         with torch.no_grad():
             for name, weight in model.named_parameters():

@@ -351,7 +351,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def _quieten() -> None:
     """Libraries that tell of what is meant: embeddings that are shared, files that are written."""
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()
     logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
 
 
