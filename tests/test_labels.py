@@ -106,6 +106,9 @@ def test_programs_are_chosen_evenly_and_repeatably(corpus: Path) -> None:
     two = choose(corpus, 2, 0, largest=1000, seed=0)
     assert {program.package for program in two} == {"one", "two"}
     assert not [program for program in choose(corpus, 6, 2, largest=12, seed=0) if program.instructions > 12]
+    small = choose(corpus, 6, 2, largest=1000, largest_function=12, seed=0)
+    assert {program.kind: max(p.instructions for p in small if p.kind == program.kind) for program in small} == {
+        FUNCTION: 12, MODULE: 60}
     with pytest.raises(InputError, match="no function and no module of at most 1 instructions"):
         choose(corpus, 6, 2, largest=1, seed=0)
     for part in slices(chosen):
@@ -323,6 +326,33 @@ def test_labels_are_joined_with_a_corpus_that_was_built_again(built: tuple[Path,
         export(tmp_path / "none", tmp_path / "flags", file, SMALL)
     with pytest.raises(InputError, match="holds no flag labels"):
         store.about(corpus / "functions" / "one.parquet")
+
+
+def test_labels_are_extended(built: tuple[Path, Manifest], corpus: Path, tmp_path: Path) -> None:
+    """A first run knows one package; the second adds the other's programs under the first one's lists."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, package in ((first, "one"), (second, "two")):
+        rows = list(read_shards(corpus / "functions" / f"{package}.parquet"))
+        write_shard(folder / "functions" / "p.parquet", rows, schema.FUNCTIONS, {})
+    alone = replace(SMALL, modules=0)
+    build(first, tmp_path / "a", alone)
+    file = first / "work" / "labels" / "labels.parquet"
+    build(second, tmp_path / "b", alone, extend=file)
+    before, after = (store.Labels(folder / "work" / "labels" / "labels.parquet") for folder in (first, second))
+    assert after.about["lists"] == before.about["lists"]
+    assert len(before.hashes()) == 3 and len(after.hashes()) == 6 and before.hashes() < after.hashes()
+    assert all(list(after.of(name)) == list(before.of(name)) for name in before.hashes())
+    records = [labels.about["profiles"]["deploy"] for labels in (before, after)]
+    assert [record["labels"] for record in records] == [3, 6]
+    assert records[1]["costs"]["search"] == records[0]["costs"]["search"]
+    lists = len(after.about["lists"]["deploy"])
+    assert all(len(label["sizes"]) == lists for name in after.hashes() for label in after.of(name))
+    assert not (second / "work" / "labels" / "search").exists()
+    # Another profile is searched from the start, and stands beside what was held.
+    build(first, tmp_path / "c", replace(alone, profiles=(Profile.PAPER,), functions=1), extend=file)
+    both = store.about(file)
+    assert both["lists"].keys() == both["profiles"].keys() == {"deploy", "paper"}
+    assert both["lists"]["deploy"] == before.about["lists"]["deploy"]
 
 
 def test_a_time_budget_ends_a_run_that_can_go_on(corpus: Path, built: tuple[Path, Manifest], tmp_path: Path) -> None:

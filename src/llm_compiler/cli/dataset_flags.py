@@ -30,6 +30,8 @@ def flags(
     modules: Annotated[int, typer.Option(metavar="N", min=0, help="Whole modules to label.")] = 3_000,
     largest: Annotated[int, typer.Option(
         metavar="N", min=1, help="IR instructions of a program at most.")] = 4_000,
+    largest_function: Annotated[int, typer.Option(
+        metavar="N", min=1, help="IR instructions of a single function at most.")] = 1_000,
     lists: Annotated[int, typer.Option(metavar="N", min=1, help="Pass lists that every program is tried with.")] = 100,
     sample: Annotated[float, typer.Option(
         metavar="SHARE", help="Share of the programs that is searched for these lists.")] = 0.1,
@@ -49,6 +51,9 @@ def flags(
         metavar="FILE", show_default=False,
         help="Take the labels of an earlier run, for the programs of this corpus that it knows, and search "
              "nothing.")] = None,
+    extend: Annotated[Path | None, typer.Option(
+        metavar="FILE", show_default=False,
+        help="Add to the labels of an earlier run: its lists are tried on the programs that it does not know.")] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Decides which programs are chosen.")] = 0,
     jobs: Jobs = None,
     ray: Ray = None,
@@ -74,16 +79,18 @@ def flags(
     names = tuple(dict.fromkeys(suite)) if suite else default_suite()
     chosen = FlagOptions(
         profiles=tuple(Profile) if profile == "both" else (Profile(profile),), functions=functions, modules=modules,
-        largest=largest, lists=lists, sample=sample, search_evaluations=search_evaluations, refine=refine,
+        largest=largest, largest_function=largest_function, lists=lists, sample=sample, search_evaluations=search_evaluations, refine=refine,
         options=options, verify=Level.parse(verify), suite=() if names == ("none",) else names, seed=seed,
         jobs=jobs or cores(), ray=ray,
         time_budget=None if time_budget is None else seconds(time_budget))
+    if labels is not None and extend is not None:
+        raise InputError("--labels searches nothing and --extend adds to what is there; give one of them")
     folder = filled_corpus(corpus, functions=True)
     target = output or folder / "datasets" / "flags"
     if labels is not None:
         manifest = export(folder, target, labels, chosen, say, command_again(ctx))
     else:
-        manifest = build(folder, target, chosen, say, command_again(ctx))
+        manifest = build(folder, target, chosen, say, command_again(ctx), extend)
     print(json.dumps(manifest.counts, indent=1) if as_json else _plain(manifest, target))
     return 0 if manifest.parameters["complete"] else 1
 

