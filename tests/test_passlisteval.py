@@ -366,7 +366,7 @@ def test_humaneval_finds_structurizecfg(clang: str, cache: Path) -> None:
     programs = [item for item in suites.humaneval(HUMANEVAL) if item.name in ("CPP/64", "CPP/22")]
     with PassListEval(programs, folder=cache) as evaluation:
         (left_out,) = evaluation.prepare()
-        assert "boost/any.hpp' file not found" in left_out
+        assert left_out.startswith("CPP/22: does not compile (")  # boost is missing, or too old for libc++
         assert [trial.verdict for trial in evaluation.check([OZ, WRONG])] == [Verdict.PASSED, Verdict.WRONG]
 
 

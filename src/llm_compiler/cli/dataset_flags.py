@@ -43,6 +43,8 @@ def flags(
         metavar="N", min=0, help="Sets of code-generation options tried on a program's best list.")] = 12,
     verify: Annotated[str, typer.Option(
         metavar="LEVEL", help="Run changed functions beside clang's: quick, full or off.")] = "quick",
+    run_options: Annotated[bool, typer.Option(
+        help="Run the best object with options, too, which takes as long again.")] = True,
     suite: Annotated[list[str] | None, typer.Option(
         metavar="SUITE", show_default=False,
         help="What a list must pass, as for `llmc check`, or none; own, and humaneval where it is found, unless said. "
@@ -79,9 +81,9 @@ def flags(
     names = tuple(dict.fromkeys(suite)) if suite else default_suite()
     chosen = FlagOptions(
         profiles=tuple(Profile) if profile == "both" else (Profile(profile),), functions=functions, modules=modules,
-        largest=largest, largest_function=largest_function, lists=lists, sample=sample, search_evaluations=search_evaluations, refine=refine,
-        options=options, verify=Level.parse(verify), suite=() if names == ("none",) else names, seed=seed,
-        jobs=jobs or cores(), ray=ray,
+        largest=largest, largest_function=largest_function, lists=lists, sample=sample,
+        search_evaluations=search_evaluations, refine=refine, options=options, verify=Level.parse(verify),
+        run_options=run_options, suite=() if names == ("none",) else names, seed=seed, jobs=jobs or cores(), ray=ray,
         time_budget=None if time_budget is None else seconds(time_budget))
     if labels is not None and extend is not None:
         raise InputError("--labels searches nothing and --extend adds to what is there; give one of them")

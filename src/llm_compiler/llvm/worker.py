@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -205,7 +206,10 @@ class WorkerPool:
                 message = _receive(worker.channel)
                 if message is not None:
                     worker.ticket = worker.job = None
-                    yield ticket, pickle.loads(message)
+                    outcome = pickle.loads(message)
+                    if outcome.status is Status.OUT_OF_MEMORY:  # Python's own allocation failed, and the worker lives
+                        outcome = self._record(job, outcome, outcome.message)
+                    yield ticket, outcome
                     continue
                 yield ticket, self._bury(worker, job)
             elif now >= worker.deadline:
@@ -323,7 +327,8 @@ class WorkerPool:
             if isinstance(job, Path):
                 data, name = job.read_bytes(), "read"
             elif isinstance(job, Reading):
-                data, name = job.input.read_bytes(), job.reader.__name__
+                reader = job.reader.func if isinstance(job.reader, partial) else job.reader
+                data, name = job.input.read_bytes(), reader.__name__
             else:
                 data, name = job.input.read_bytes(), job.candidate.digest
             folder = self.crash_folder / f"{outcome.status}-{digest(data)[:8]}-{name}"

@@ -48,16 +48,17 @@ object's bytes for every broadcast list in the order of the manifest (-1: LLVM c
 with code-generation options beside the list."""
 COMMAND = "llmc dataset flags --corpus DIR -o OUT"
 
-_ENDS = {"search": 0.25, "cover": 0.75, "label": 0.75, "verify": 1.0}  # shares of a time budget at which stages end
+_ENDS = {"search": 0.25, "cover": 0.65, "label": 0.65, "verify": 1.0}  # shares of a time budget at which stages end
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class FlagOptions:
     """functions, modules: programs to label. largest: IR instructions of one at most; largest_function: of a single
-    function. sample: the share that is searched; cover: programs of the sample that lists are chosen on. search_evaluations, refine: evaluations of a
-    sample program's search, and of the one that follows the broadcast; options: sets of code-generation options tried.
-    suite: what a list must pass before it is broadcast. ray: see `engine.run`. time_budget: seconds, None for no limit.
+    function. sample: the share that is searched; cover: programs of the sample that lists are chosen on.
+    search_evaluations, refine: evaluations of a sample program's search, and of the one that follows the broadcast;
+    options: sets of code-generation options tried. suite: what a list must pass before it is broadcast. run_options:
+    whether the best with options is run, too. ray: see `engine.run`. time_budget: seconds, None for no limit.
     """
 
     profiles: tuple[Profile, ...] = (Profile.DEPLOY,)
@@ -72,6 +73,7 @@ class FlagOptions:
     refine: int = 120
     options: int = 12
     verify: Level = Level.QUICK
+    run_options: bool = True
     suite: tuple[str, ...] = ("own",)
     seed: int = 0
     jobs: int = 2
@@ -210,10 +212,11 @@ class _Stages:
         named = units(self.programs, "label", VERSION, self._common(), lists, options.refine, options.options)
         labelled = self._stage("label", named, LabelWork(self.profile, lists, options.refine, options.options))
         by_key = {unit.key: unit.payload for unit in named}
-        trials = [Unit(key_of("verify", name, VERSION, str(options.verify), bool(options.suite), split=part.split),
+        how = (str(options.verify), bool(options.suite), options.run_options)
+        trials = [Unit(key_of("verify", name, VERSION, *how, split=part.split),
                        Trials(part, str(self.work / "label" / f"{name}.parquet")))
                   for name, part in by_key.items() if name in {Path(shard.name).stem for shard in labelled.shards}]
-        work = VerifyWork(self.profile, options.verify, bool(options.suite))
+        work = VerifyWork(self.profile, options.verify, bool(options.suite), options.run_options)
         verified = self._stage("verify", trials, work)
         shards = [self.work / "verify" / shard.name for shard in verified.shards]
         told = {"dropped by PassListEval": selection["dropped"],
@@ -221,7 +224,7 @@ class _Stages:
         return _Result(shards, lists, told, self._record(selection, len(sample) or selection["sample"]), self.complete)
 
     def _held(self) -> dict[str, Any]:
-        """The lists of labels that are extended, in the form of `_select`; what they have cost goes on being counted."""
+        """Lists of the labels that are extended, in the form of `_select`; their costs go on being counted."""
         assert self.held is not None
         name = str(self.profile)
         told, record = self.held.about, self.held.about["profiles"][name]

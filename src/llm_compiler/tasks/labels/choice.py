@@ -36,7 +36,8 @@ def choose(corpus: Path, functions: int, modules: int, *, largest: int, seed: in
            largest_function: int | None = None) -> list[Program]:
     """Programs spread evenly over packages and sizes, in hash order within each; the same for the same corpus.
 
-    largest: IR instructions of a program at most; largest_function: of a single function, if fewer. Raises InputError for a corpus without functions or modules.
+    largest: IR instructions of a program at most; largest_function: of a single function, if fewer. Raises
+    InputError for a corpus without functions or modules.
     """
     chosen: list[Program] = []
     function_limit = largest if largest_function is None else min(largest, largest_function)

@@ -200,12 +200,13 @@ class Trials:
 class VerifyWork(_Stage):
     """Stage 6: the best object run beside that of -Oz; a wrong one gives way to the next best.
 
-    suites: whether broadcast lists have passed PassListEval.
+    suites: whether broadcast lists have passed PassListEval. run_options: whether the best with options is run, too.
     """
 
     profile: Profile
     level: Level
     suites: bool
+    run_options: bool = True
     schema: pa.Schema = LABELS
 
     def rows(self, payload: Trials, pool: WorkerPool, counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
@@ -225,7 +226,9 @@ class VerifyWork(_Stage):
             judge = _Judge(self, path, Path(folder), pool, counts)
             try:
                 plain, told, verified = judge.first(best)
-                optioned, optioned_told, _ = judge.first(with_options)
+                optioned, optioned_told = _unrun(with_options)
+                if self.run_options:
+                    optioned, optioned_told, _ = judge.first(with_options)
             finally:
                 judge.close()
         if plain is None:
@@ -250,6 +253,10 @@ class VerifyWork(_Stage):
             "sizes": row["sizes"], "sizes_text_data": row["text_data"], "evaluations": row["evaluations"],
             "lowered": row["lowered"], "wrong": judge.wrong,
         }
+
+
+def _unrun(choices: list[Choice]) -> tuple[Choice | None, str]:
+    return (choices[0], "not executed: --no-run-options") if choices else (None, "")
 
 
 class _Judge:
