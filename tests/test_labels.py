@@ -238,6 +238,12 @@ def test_a_planted_miscompile_gives_way_to_the_next_best(level: Level, clang: st
     assert (row["pass_list"], row["list_index"], row["wrong"]) == (right, 2, 1)
     assert counts["objects that differential execution refused"] == 1
     assert row["verified"] and row["verification"].startswith("agreed: ") and "inputs" in row["verification"]
+    # Options that are not run are taken on the list that was, and on no other.
+    optioned = tuple(replace(choice, options=("-disable-lsr",), total=choice.total - 50) for choice in choices)
+    write_shard(shard, [trial_row(digest(code), replace(trial, with_options=optioned))], TRIALS, {})
+    (row,) = replace(work, run_options=False).rows(Trials(part, str(shard)), pool, counts)
+    assert (row["pass_list"], row["options_pass_list"], row["options_bytes"]) == (right, right, 51)
+    assert row["options_verification"] == "not executed: --no-run-options"
 
 
 # --- the pipeline ---

@@ -226,9 +226,10 @@ class VerifyWork(_Stage):
             judge = _Judge(self, path, Path(folder), pool, counts)
             try:
                 plain, told, verified = judge.first(best)
-                optioned, optioned_told = _unrun(with_options)
                 if self.run_options:
                     optioned, optioned_told, _ = judge.first(with_options)
+                else:
+                    optioned, optioned_told = _unrun(with_options, plain)
             finally:
                 judge.close()
         if plain is None:
@@ -255,8 +256,10 @@ class VerifyWork(_Stage):
         }
 
 
-def _unrun(choices: list[Choice]) -> tuple[Choice | None, str]:
-    return (choices[0], "not executed: --no-run-options") if choices else (None, "")
+def _unrun(choices: list[Choice], plain: Choice | None) -> tuple[Choice | None, str]:
+    """The best with options on the list that was taken without them: another list may be a wrong one."""
+    found = next((choice for choice in choices if plain is not None and choice.pass_list == plain.pass_list), None)
+    return found, "not executed: --no-run-options"
 
 
 class _Judge:
