@@ -16,10 +16,14 @@ from llm_compiler.cli import (
     dataset,
     dataset_flags,
     dataset_tasks,
+    disassemble,
     doctor,
+    emulate,
+    eval,
     opt,
     passes,
     plan,
+    predict_size,
     size,
     train,
     tune,
@@ -52,6 +56,9 @@ app.command("tune", cls=CflagsCommand)(tune.tune)
 app.command("opt", cls=CflagsCommand)(opt.opt)
 app.command("size", cls=CflagsCommand)(size.size)
 app.command("verify", cls=CflagsCommand)(verify.verify)
+app.command("disassemble")(disassemble.disassemble)
+app.command("emulate", cls=CflagsCommand)(emulate.emulate)
+app.command("predict-size", cls=CflagsCommand)(predict_size.predict_size)
 app.command("passes")(passes.passes)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
@@ -63,6 +70,7 @@ app.add_typer(corpus.app, name="corpus")
 for command in (dataset_tasks.pretraining, dataset_tasks.emulation, dataset_flags.flags, dataset_tasks.disassembly):
     dataset.app.command(command.__name__)(command)
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(eval.app, name="eval")
 app.command("train")(train.train)
 app.command("plan")(plan.plan)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llm_compiler.cli.common import cflags, cores, exit_code, say
+from llm_compiler.cli.emulate import Context, Form, Model, Name, Tokenizer
 from llm_compiler.errors import InputError, LlmcError
 
 if TYPE_CHECKING:
     from llm_compiler.cli.live import LiveTable, Totals
     from llm_compiler.tuning.result import TuningResult
-    from llm_compiler.tuning.tuner import TuningOptions
+    from llm_compiler.tuning.tuner import Proposer, TuningOptions
 
 _LANGUAGES = {"c": ".c", "cpp-output": ".i", "c++": ".cc", "c++-cpp-output": ".ii", "ir": ".ll"}
 _INTERRUPTED = 130
@@ -47,8 +49,10 @@ def tune(
         metavar="BUDGET", help="For each file: a time (10s, 500ms, 2m) or a number of evaluations (400).")] = "10s",
     profile: Annotated[str, typer.Option(
         metavar="PROFILE", help="deploy: lower as `clang -Oz` does; paper: at codegen level -O0.")] = "deploy",
-    strategy: Annotated[str, typer.Option(
-        metavar="NAME", help="adaptive, coreset, evolution, pipeline or random.")] = "adaptive",
+    strategy: Annotated[str | None, typer.Option(
+        metavar="NAME", show_default="adaptive; hybrid with --model",
+        help="adaptive, coreset, evolution, pipeline or random; with --model: hybrid (search on from its pass lists) "
+             "or model (its pass lists alone).")] = None,
     trust: Annotated[str, typer.Option(
         metavar="TIER", help="Passes and options to use: production, extended or experimental.")] = "production",
     target: Annotated[str, typer.Option(
@@ -60,6 +64,13 @@ def tune(
     verify: Annotated[str, typer.Option(
         metavar="LEVEL", help="Run changed functions beside clang's: quick (at most 30 % of the budget), full or off.",
     )] = "quick",
+    model: Model = None,
+    tokenizer: Tokenizer = None,
+    model_name: Name = "",
+    form: Form = None,
+    context: Context = None,
+    samples: Annotated[int, typer.Option(
+        "-n", "--samples", min=1, help="Pass lists to ask the model for, for each file.")] = 8,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
     no_store: Annotated[bool, typer.Option(
         "--no-store", help="Neither look up earlier results nor keep these.")] = False,
@@ -76,21 +87,32 @@ def tune(
     from llm_compiler.llvm.registry import Tier
     from llm_compiler.llvm.target import Profile
     from llm_compiler.tuning.budget import Budget
-    from llm_compiler.tuning.tuner import TuningOptions
+    from llm_compiler.tuning.tuner import WITH_MODEL, TuningOptions
     from llm_compiler.validation.differential import Level
 
+    if model is not None:
+        from llm_compiler.inference.backend import open_backend
+        from llm_compiler.inference.tuning import ModelProposer
     if profile not in list(Profile):
         raise InputError(f"unknown profile '{profile}'; use {' or '.join(Profile)}")
     if jobs is not None and jobs < 1:
         raise InputError("--jobs must be at least 1")
     options = TuningOptions(
-        budget=Budget.parse(budget), profile=Profile(profile), strategy=strategy, tier=Tier.parse(trust),
+        budget=Budget.parse(budget), profile=Profile(profile),
+        strategy=strategy or ("adaptive" if model is None else "hybrid"), tier=Tier.parse(trust),
         target=target, jobs=jobs or cores(), seed=seed, cflags=cflags(ctx), store=not no_store,
         verify=Level.parse(verify))
-    with temporary_folder() as folder:
-        units = _units(inputs or [], options.cflags, compile_commands, Path(folder))
+    if model is not None and options.strategy not in WITH_MODEL:
+        raise InputError(f"--model goes with {' or '.join(WITH_MODEL)}, not with the strategy '{options.strategy}'")
+    with contextlib.ExitStack() as stack:
+        units = _units(inputs or [], options.cflags, compile_commands, Path(stack.enter_context(temporary_folder())))
         units = _with_outputs(units, output)
-        return _tune_all(units, options, json_lines=json_lines)
+        proposer = None
+        if model is not None:
+            backend = stack.enter_context(
+                open_backend(model, tokenizer=tokenizer, name=model_name, form=form, context=context))
+            proposer = ModelProposer.of(backend, model, options, samples=samples)
+        return _tune_all(units, options, proposer, json_lines=json_lines)
 
 
 # --- inputs and outputs ---
@@ -183,7 +205,7 @@ def _with_outputs(units: list[_Unit], output: Path | None) -> list[_Unit]:
 # --- tuning ---
 
 
-def _tune_all(units: list[_Unit], options: TuningOptions, *, json_lines: bool) -> int:
+def _tune_all(units: list[_Unit], options: TuningOptions, proposer: Proposer | None, *, json_lines: bool) -> int:
     from llm_compiler.cli.live import LiveTable, Totals
     from llm_compiler.tuning.tuner import Tuner
 
@@ -191,7 +213,7 @@ def _tune_all(units: list[_Unit], options: TuningOptions, *, json_lines: bool) -
     table = LiveTable(len(units), options.budget, totals, shown=sys.stderr.isatty())
     interrupted = False
     seen = 0
-    with Tuner(options, on_progress=table.progress) as tuner, table:
+    with Tuner(options, on_progress=table.progress, proposer=proposer) as tuner, table:
         for unit in units:
             table.begin(unit.name)
             try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from llm_compiler.corpus.irtypes import TypeSizes, type_end
+from llm_compiler.llvm.irtypes import TypeSizes, type_end
 
 KEPT = ("range", "nonnull", "noundef", "align", "dereferenceable", "dereferenceable_or_null", "nontemporal",
         "invariant.load", "fpmath", "unpredictable", "prof", "llvm.loop")

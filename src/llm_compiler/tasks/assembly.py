@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 
 _DROPPED = (".file", ".ident", ".addrsig", ".addrsig_sym", ".type", ".size")
 _DATA = (".byte", ".short", ".long", ".quad", ".ascii", ".asciz", ".zero", ".word", ".xword", ".hword")
@@ -71,7 +72,7 @@ def functions_of(dump: str) -> dict[str, str]:
     """What `llvm-objdump -d --no-show-raw-insn` prints, by function, each with its first line."""
     found: dict[str, str] = {}
     heads = list(_FUNCTION.finditer(dump))
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
+    for head, following in zip_longest(heads, heads[1:]):
         body = dump[head.start() : following.start() if following else len(dump)]
         found[head[1]] = body.partition("\n\n")[0].rstrip("\n") + "\n"
     return found

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +20,9 @@ _VARIABLE = re.compile(r'^@(?:"([\w.$@]+)"|([\w.$]+)) = (?:external|extern_weak|
                        r"(?!.*\bthread_local\b)[^=]*?\b(?:global|constant) ", re.MULTILINE)
 _FUNCTION = re.compile(r'^declare [^@]*?\b(?:hidden|protected) [^@]*@(?:"([\w.$@]+)"|([\w.$]+))\(', re.MULTILINE)
 # Constants have no symbols: the nearest one before them says nothing.
-_UNNAMED = re.compile(r"((?:#|//) 0x[0-9a-f]+) <([^<>+]+)\+0x[0-9a-f]+>|\b0x0 <[^<>]+>")
+_UNNAMED = re.compile(r"((?:#|//) 0x[0-9a-f]+) <([^<>+]+)\+0x([0-9a-f]+)>|\b0x0 <[^<>]+>")
+PLACE = 64
+"""Bytes of what an object lacks, where it is linked here: see `link`."""
 _LOCAL = re.compile(r"^declare [^@]*?\bdso_local [^@]*@([\w.$]+)\(", re.MULTILINE)
 _TAKEN = re.compile(r"@([\w.$]+)(?![\w.$(])")
 _LLD = {"x86_64": "elf_x86_64", "aarch64": "aarch64linux"}
@@ -89,7 +91,8 @@ def defined_elsewhere(ir: str) -> list[str]:
 
 def _link_and_dump(objects: Sequence[tuple[str, bytes]], target: str, elsewhere: Sequence[str]) -> dict[str, str]:
     linked = link([data for _, data in objects], target, elsewhere)
-    return {} if linked is None else dump(linked, target, {*elsewhere, *(name for name, _ in objects)})
+    known = [*elsewhere, *(name for name, _ in objects)]
+    return {} if linked is None else dump(linked, target, dict.fromkeys(known, 1 << 63))
 
 
 def link(objects: Sequence[bytes], target: str, elsewhere: Sequence[str]) -> bytes | None:
@@ -101,7 +104,7 @@ def link(objects: Sequence[bytes], target: str, elsewhere: Sequence[str]) -> byt
             files.append(f"{number}.o")
             (folder / files[-1]).write_bytes(data)
         # A place behind all else: without one, the linker would leave zeros, and the wrong names be shown for them.
-        places = (f"{name}=ALIGN(_end,64)+{64 * (number + 1)}\n" for number, name in enumerate(elsewhere))
+        places = (f"{name}=ALIGN(_end,{PLACE})+{PLACE * (number + 1)}\n" for number, name in enumerate(elsewhere))
         (folder / "arguments").write_text("".join(f"--defsym={place}" for place in places))
         # Parts of programs: exported functions stay undefined.
         subprocess.run([find_lld(), "-m", _LLD[target], "-shared", "-Bsymbolic", "--noinhibit-exec", "-z", "muldefs",
@@ -111,10 +114,10 @@ def link(objects: Sequence[bytes], target: str, elsewhere: Sequence[str]) -> byt
         return path.read_bytes() if path.exists() else None
 
 
-def dump(linked: bytes, target: str, known: Collection[str]) -> dict[str, str]:
+def dump(linked: bytes, target: str, known: Mapping[str, int]) -> dict[str, str]:
     """What a disassembler shows of a linked file's .text, by function; {} where there is none for the target.
 
-    known: symbols that are named with a distance, too.
+    known: symbols that are named with a distance, too, and how many bytes of each.
     """
     objdump = find_objdump(target, required=False)
     if objdump is None:
@@ -123,5 +126,10 @@ def dump(linked: bytes, target: str, known: Collection[str]) -> dict[str, str]:
         (Path(name) / "out.so").write_bytes(linked)
         done = subprocess.run([objdump, "-d", "--no-show-raw-insn", "--section=.text", "out.so"], cwd=name,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-    return {name: _UNNAMED.sub(lambda match: match[0] if match[2] in known else match[1] or "0x0", listing)
+
+    def named(match: re.Match[str]) -> str:
+        inside = match[2] in known and int(match[3], 16) < known[match[2]]
+        return match[0] if inside else match[1] or "0x0"
+
+    return {name: _UNNAMED.sub(named, listing)
             for name, listing in functions_of(done.stdout.decode(errors="replace")).items()}

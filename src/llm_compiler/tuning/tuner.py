@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from llm_compiler.errors import CompileError, InputError, LlmcError
 from llm_compiler.llvm import frontend, library, registry
@@ -36,13 +36,16 @@ from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.result import Sizes, TuningResult, TuningStatus, stock_commands
 from llm_compiler.tuning.search import Evaluated, Search, SearchState
 from llm_compiler.tuning.source import check_source, inspect, lowering_for
-from llm_compiler.tuning.space import space_for
+from llm_compiler.tuning.space import Space, space_for
 from llm_compiler.tuning.store import Store, key_of
 from llm_compiler.tuning.strategies import make_strategy
 from llm_compiler.tuning.verify import Verifier
 from llm_compiler.validation.differential import Level, Verification
 
 Progress = Callable[[str, SearchState], None]
+
+WITH_MODEL = {"model": "coreset", "hybrid": "adaptive"}
+"""Strategies that try a model's pass lists first: `model` these alone; `hybrid` goes on from them as `adaptive`."""
 
 _VERIFYING = 0.3  # the share of a budget in seconds that a quick verification may take
 
@@ -68,6 +71,23 @@ class TuningOptions:
     store: bool = True
     memory: int = 3 << 30
     verify: Level = Level.QUICK
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Candidates to try first on a program, the most promising first. note: what the user should know of them."""
+
+    candidates: tuple[Candidate, ...]
+    note: str = ""
+
+
+class Proposer(Protocol):
+    """Proposes candidates for the unoptimised bitcode in a file. identity: a text that decides what it proposes."""
+
+    @property
+    def identity(self) -> str: ...
+
+    def __call__(self, pool: WorkerPool, bitcode: Path) -> Proposals: ...
 
 
 @dataclass
@@ -98,16 +118,24 @@ class _HeadStart:
 
 
 class Tuner:
-    """Holds the workers and the store over many inputs. Use it as a context manager."""
+    """Holds the workers and the store over many inputs. Use it as a context manager.
 
-    def __init__(self, options: TuningOptions = TuningOptions(), *, on_progress: Progress | None = None) -> None:
+    proposer: for the strategies `model` and `hybrid`.
+    """
+
+    def __init__(self, options: TuningOptions = TuningOptions(), *, on_progress: Progress | None = None,
+                 proposer: Proposer | None = None) -> None:
+        if options.strategy in WITH_MODEL and proposer is None:
+            raise InputError(f"the strategy '{options.strategy}' needs a model; name one with --model")
         self.options = options
         self._on_progress = on_progress
+        self._proposer = proposer if options.strategy in WITH_MODEL else None
+        self._strategy = WITH_MODEL.get(options.strategy, options.strategy)
         self._lib = library.load()
         self._registry = registry.load(full=options.tier > Tier.PRODUCTION)
         self._triple = normalise_triple(options.target)
         self._space = space_for(self._registry, options.tier, str(options.profile), architecture(self._triple))
-        make_strategy(options.strategy, self._space, options.seed)  # an unknown name is said before any work
+        make_strategy(self._strategy, self._space, options.seed)  # an unknown name is said before any work
         self._folder = tempfile.TemporaryDirectory(prefix="llmc-", ignore_cleanup_errors=True)
         self._pool: WorkerPool | None = None
         self._store = Store() if options.store else None
@@ -228,7 +256,7 @@ class Tuner:
     def _begin_head_start(self, clang: frontend.Clang, source: Path, flags: tuple[str, ...],
                           output: Path) -> subprocess.Popen[bytes] | None:
         options = self._space.head_start
-        if not options or self.options.profile is not Profile.DEPLOY or self.options.strategy != "adaptive":
+        if not options or self.options.profile is not Profile.DEPLOY or self._strategy != "adaptive":
             return None
         words = [word for option in options for word in ("-mllvm", option)]
         command = [*clang.command, *clang.target_flags, *words, *self._plain_compile(source, flags, output)]
@@ -267,6 +295,7 @@ class Tuner:
             seed=options.seed if options.budget.evaluations is not None else None, verify=str(options.verify),
             kind="seconds" if options.budget.seconds is not None else "evaluations",
             space=repr(self._space),
+            **({} if self._proposer is None else {"proposer": self._proposer.identity}),
         )
         if self._store is not None:
             held = self._store.get(key, seconds=options.budget.seconds, evaluations=options.budget.evaluations)
@@ -286,10 +315,13 @@ class Tuner:
             notes.append(f"{len(prepared.inspection.optnone)} of {prepared.inspection.functions} functions carry "
                          "`optnone`, which blocks every pass on them")
         interrupted = False
+        space = self._space.with_functions(prepared.inspection.inlinable)
+        if self._proposer is not None:
+            space, note = self._proposed(space, prepared, self._proposer)
+            notes += [note] if note else []
         search = self._search(prepared)
         try:
-            space = self._space.with_functions(prepared.inspection.inlinable)
-            search.run(make_strategy(options.strategy, space, options.seed))
+            search.run(make_strategy(self._strategy, space, options.seed))
         except KeyboardInterrupt:
             interrupted = True
             self._workers().cancel()
@@ -311,6 +343,22 @@ class Tuner:
             self._store.put(key, result.as_record(), object_, seconds=options.budget.seconds,
                             evaluations=options.budget.evaluations)
         return result
+
+    def _proposed(self, space: Space, prepared: _Prepared, proposer: Proposer) -> tuple[Space, str]:
+        """The space with the proposals at the head of its core set, or in its place; what they took is waited for."""
+        started = time.monotonic()
+        proposals = proposer(self._workers(), prepared.bitcode)
+        prepared.waited += time.monotonic() - started
+        allowed = tuple(candidate for candidate in proposals.candidates if self._allows(candidate))
+        left = len(proposals.candidates) - len(allowed)
+        note = f"{left} lists of the model hold passes beyond --trust {self.options.tier}" if left else ""
+        core = space.core_set if self.options.strategy == "hybrid" else ()
+        return (replace(space, core_set=tuple(dict.fromkeys((*allowed, *core)))),
+                "; ".join(filter(None, (proposals.note, note))))
+
+    def _allows(self, candidate: Candidate) -> bool:
+        known = all(self._registry.level(name) is not None for name in candidate.passes.names())
+        return known and data.candidate_tier(candidate, self._registry) <= self.options.tier
 
     def _search(self, prepared: _Prepared) -> Search:
         options = self.options
@@ -468,11 +516,11 @@ def tune(source: str | Path, *, budget: str = "10s", profile: str = "deploy", st
 
 
 def tune_many(sources: Sequence[tuple[str, tuple[str, ...] | None]], options: TuningOptions,
-              on_progress: Progress | None = None) -> Iterator[TuningResult]:
+              on_progress: Progress | None = None, proposer: Proposer | None = None) -> Iterator[TuningResult]:
     """Results of (file, flags) pairs, in order; flags None means the options' own."""
-    with Tuner(options, on_progress=on_progress) as tuner:
+    with Tuner(options, on_progress=on_progress, proposer=proposer) as tuner:
         for source, flags in sources:
             yield tuner.tune(source, cflags=flags)
 
 
-__all__ = ["Tuner", "TuningOptions", "tune", "tune_many"]
+__all__ = ["Proposals", "Proposer", "Tuner", "TuningOptions", "tune", "tune_many"]

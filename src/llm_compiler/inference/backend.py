@@ -1,0 +1,129 @@
+"""The model that the user names, opened: a GGUF file, a folder in transformers' form, or a server; how it is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from llm_compiler.errors import InputError
+from llm_compiler.models.embedded import Embedded
+from llm_compiler.models.engine import Engine, Sample
+from llm_compiler.models.local import Local
+from llm_compiler.models.server import Server
+from llm_compiler.tasks import prompts
+from llm_compiler.tasks.prompts import Code, Prompt, Unparsed
+
+KEY = "LLMC_API_KEY"
+"""The environment variable that holds a server's key."""
+
+_BEGIN = "<s>"
+
+
+class Form(StrEnum):
+    """compact: the prompts of models of ours; reference: those of Meta's released models (`[INST] … [/INST]`)."""
+
+    COMPACT = "compact"
+    REFERENCE = "reference"
+
+    @staticmethod
+    def parse(text: str) -> Form:
+        """Raises InputError for an unknown name."""
+        try:
+            return Form(text)
+        except ValueError:
+            raise InputError(f"there are no prompts of the form '{text}'; use compact or reference") from None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An engine and the form of its prompts. begin: the mark that its prompts begin with, where the engine sets none.
+
+    Closed with `close`, or as a context manager.
+    """
+
+    engine: Engine
+    form: Form
+    begin: str = ""
+
+    def prompt(self, asked: Prompt) -> str:
+        """The text that the model is asked. `asked` holds code in the form that goes with the prompts."""
+        return self.begin + (asked.compact() if self.form is Form.COMPACT else asked.reference())
+
+    def code(self, sample: Sample) -> Code | Unparsed:
+        """The code of an answer to a prompt for code, in the form of the prompts."""
+        if self.form is Form.COMPACT:
+            return prompts.parse_compact_code(_whole(sample))
+        return prompts.parse_code(sample.text)
+
+    def close(self) -> None:
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+
+def _whole(sample: Sample) -> str:
+    """The answer with its end mark, which engines leave out."""
+    return sample.text + prompts.END if sample.finished and prompts.END not in sample.text else sample.text
+
+
+def open_backend(model: str, *, tokenizer: Path | None = None, name: str = "", form: str | None = None,
+                 context: int | None = None, threads: int | None = None, slots: int = 8) -> Backend:
+    """The model that `model` names: a GGUF file (with tokenizer.json beside it, unless `tokenizer` says another), a
+    folder in transformers' form, or the address of a server, `http://HOST:PORT/v1`.
+
+    name: the model's on a server. form: compact or reference; by default told from the tokenizer, and reference where
+    there is none to look at. context: tokens of prompt and answer together. threads, slots: of a GGUF file, see
+    `Embedded`. Raises InputError for what is no model, EngineError for one that cannot be run.
+    """
+    wanted = None if form is None else Form.parse(form)
+    if context is not None and context < 64:
+        raise InputError("a context has at least 64 tokens")
+    if "://" in model:
+        if tokenizer is not None:
+            wanted = wanted or _form_of(_added(tokenizer))
+        key = os.environ.get(KEY, "")
+        server = Server(model, name, key=key) if context is None else Server(model, name, key=key, context=context)
+        return Backend(server, wanted or Form.REFERENCE)
+    path = Path(model)
+    if path.is_dir():
+        if tokenizer is not None:
+            raise InputError(f"{model} has a tokenizer of its own; leave --tokenizer out")
+        local = Local(path, context=context)
+        return Backend(local, wanted or _form_of(_added(path / "tokenizer.json")))
+    if not path.exists():
+        raise InputError(f"there is no model {model}: name a GGUF file, a folder, or the http:// address of a server")
+    place = tokenizer or path.parent / "tokenizer.json"
+    if not place.exists():
+        raise InputError(f"there is no tokenizer {place}: put tokenizer.json beside {path.name}, or use --tokenizer")
+    added = _added(place)
+    embedded = Embedded(path, place, threads=threads, slots=slots) if context is None else Embedded(
+        path, place, context=context, threads=threads, slots=slots)
+    found = wanted or _form_of(added)
+    return Backend(embedded, found, _BEGIN if found is Form.REFERENCE and _BEGIN in added else "")
+
+
+def default_backend() -> Backend:
+    """The model that comes with the package. Raises InputError: there is none yet."""
+    raise InputError("no model comes with llm-compiler yet; name one with --model")
+
+
+def _added(path: Path) -> Sequence[str]:
+    """The special tokens of a tokenizer.json."""
+    try:
+        return [str(item["content"]) for item in json.loads(path.read_text()).get("added_tokens", ())]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path} is no tokenizer.json") from error
+
+
+def _form_of(added: Sequence[str]) -> Form:
+    return Form.COMPACT if prompts.DISASSEMBLE in added and prompts.OPTIMIZE in added else Form.REFERENCE
