@@ -2,12 +2,14 @@
 
     python benchmarks/scale.py engine --corpus DIR [--units 24] [--functions 16] [--repeats 3]
     python benchmarks/scale.py examples --corpus DIR [--jobs 2] [--ray local] [--seconds 60] [--costs costs.json]
+    python benchmarks/scale.py labels corpora/debian-12/labels.parquet --costs costs.json
     python benchmarks/scale.py plan costs.json [--price 0.04] [--machines 64] [--cores 64]
 
 engine: the same units by one and two local workers and by one and two Ray workers, side by side in each repetition;
 the pace is taken from the first finished unit to the last, so that starting Ray is not part of it. examples: IR and
 assembly examples a second, and the largest memory (PSS) of the whole process tree. plan: from measured costs to 4.5
-million programs, as Markdown; `--costs` of `examples` writes such a file or adds its stage to it.
+million programs, as Markdown; `--costs` of `examples` writes such a file or adds its stage to it; labels: adds what the
+stages of a file of labels have cost a program, searches of the sample included.
 
 Form of the costs: {"quantities": {"program": 1, "function": 20.5}, "stages": [{"name": "…", "per": "function",
 "cpu_seconds": 0.01, "bytes": 4000, "compilations": 2, "labels": false}], "unit_seconds": [3.1, 2.2]}: quantities are
@@ -32,6 +34,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from llm_compiler.corpus.engine import Report, Unit, run
+from llm_compiler.tasks.labels.store import about
 from llm_compiler.tasks.pretraining import PretrainingOptions, PretrainingWork
 from llm_compiler.tasks.units import function_units
 
@@ -147,6 +150,14 @@ def engine(arguments: argparse.Namespace) -> None:
               f"{ratio:.2f} | {whole:.1f} s |")
 
 
+def held_costs(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What is in the file of costs, or the beginning of one."""
+    if arguments.costs.exists():
+        found: dict[str, Any] = json.loads(arguments.costs.read_text())
+        return found
+    return {"quantities": {"program": 1, "function": arguments.functions_a_program}, "stages": []}
+
+
 def examples(arguments: argparse.Namespace) -> None:
     units = function_units(arguments.corpus, arguments.functions, "benchmark")
     until: float | None = None
@@ -178,8 +189,7 @@ def examples(arguments: argparse.Namespace) -> None:
           f"{(last[1] - first[1]) / (last[0] - first[0]):.0f} examples a second with {arguments.jobs} workers; "
           f"{report.rows / tree.cpu_seconds:.0f} a CPU-second; peak memory {tree.peak / 1e6:.0f} MB")
     if arguments.costs:
-        costs: dict[str, Any] = json.loads(arguments.costs.read_text()) if arguments.costs.exists() else {
-            "quantities": {"program": 1, "function": arguments.functions_a_program}, "stages": []}
+        costs = held_costs(arguments)
         stage = {"name": "IR and assembly examples", "per": "function", "cpu_seconds": tree.cpu_seconds / inputs,
                  "bytes": size / inputs, "compilations": report.rows / 2 / inputs, "labels": False}
         costs["stages"] = [old for old in costs["stages"] if old["name"] != stage["name"]] + [stage]
@@ -226,6 +236,21 @@ def simulate(cpu_seconds: float, unit_seconds: list[float], machines: int, cores
             heapq.heappush(events, (at + rng.expovariate(1 / mean), True))
     end = at + left / (up * cores) + max(unit_seconds)  # the last unit alone
     return Simulated(end / 3600, cpu_seconds / (end * machines * cores), failures, failures * cores)
+
+
+def labels(arguments: argparse.Namespace) -> None:
+    told = about(arguments.labels)["profiles"]
+    costs = held_costs(arguments)
+    size = arguments.labels.stat().st_size / sum(record["labels"] for record in told.values())
+    for profile, record in told.items():
+        for stage, counts in record["costs"].items():
+            # What runs code is measured by the clock: its processes are not this one's.
+            spent = counts.get("milliseconds of differential execution", counts.get("processor milliseconds", 0)) / 1000
+            each = 1 / record["labels"]
+            costs["stages"] = [old for old in costs["stages"] if old["name"] != f"{profile}, {stage}"] + [{
+                "name": f"{profile}, {stage}", "per": "program", "cpu_seconds": spent * each, "labels": True,
+                "bytes": size if stage == "verify" else 0, "compilations": counts.get("evaluations", 0) * each}]
+    arguments.costs.write_text(json.dumps(costs, indent=1) + "\n")
 
 
 def plan(arguments: argparse.Namespace) -> None:
@@ -277,6 +302,11 @@ def main() -> None:
     two.add_argument("--costs", type=Path)
     two.add_argument("--functions-a-program", type=float, default=20.0, help="for a new file of costs")
     two.set_defaults(run=examples)
+    four = commands.add_parser("labels")
+    four.add_argument("labels", type=Path)
+    four.add_argument("--costs", type=Path, required=True)
+    four.add_argument("--functions-a-program", type=float, default=1.0, help="for a new file of costs")
+    four.set_defaults(run=labels)
     three = commands.add_parser("plan")
     three.add_argument("costs", type=Path)
     three.add_argument("--programs", type=int, default=PROGRAMS)

@@ -53,6 +53,14 @@ NARROW = """define i64 @wide(i64 %0, i64 %1) {
   ret i64 %6
 }
 """
+SWAPPED = """define void @keep(ptr %0, i32 %1) {
+  %3 = add i32 %1, 7
+  store i32 %3, ptr %0, align 4
+  %4 = getelementptr i32, ptr %0, i64 2
+  store i32 %1, ptr %4, align 4
+  ret void
+}
+"""
 
 WRONG: dict[str, tuple[str, Change]] = {
     "a constant": ("combine", swap("i32 %0, 3", "i32 %0, 5")),
@@ -140,4 +148,11 @@ WRONG_WHEN_RUN: dict[str, tuple[str, Change]] = {
         "define i32 @rare(i32 %0, i32 %1) {\n  %3 = add i32 %0, %1\n  ret i32 %3\n}\n")),
     "another special case": ("rare", swap("74565", "74566")),
     "a narrower count": ("count", lambda text: text.replace("i64", "i32")),
+    "swapped operands": ("combine", swap("i32 %3, %1", "i32 %1, %3")),
+    "another comparison": ("below", swap("icmp slt", "icmp sgt")),
+    "an unsigned comparison": ("below", swap("icmp slt", "icmp ult")),
+    "swapped stores": ("keep", lambda _: SWAPPED),
+    "the other branch": ("rare", pattern(r"select i1 (%\d+), i32 7, i32 (%\d+)", r"select i1 \1, i32 \2, i32 7")),
 }
+ONLY_WHEN_RUN = ("swapped operands", "another comparison", "an unsigned comparison", "the other branch")
+"""Those of code that looks alike: the same numbers, the same calls."""

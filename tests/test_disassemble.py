@@ -27,7 +27,7 @@ from llm_compiler.models.engine import Sample
 from llm_compiler.tasks import prompts
 from llm_compiler.tasks.compact import compact
 from llm_compiler.tasks.listings import find_objdump
-from planted import UNPRINTED, WRONG, WRONG_WHEN_RUN
+from planted import ONLY_WHEN_RUN, UNPRINTED, WRONG, WRONG_WHEN_RUN
 from support import clang as clang_for
 from support import write_source
 
@@ -269,6 +269,7 @@ def test_wrong_answers_are_refused_when_run(files: Files, checker: Checker, what
     assert wrong != files.ir[name]
     found = checker.check(files.function(name, "other.s"), wrong)
     assert found.verdict in (Verdict.DIFFERS, Verdict.FAILED), found
+    assert ("; run beside it, it " in found.reason) == (what in ONLY_WHEN_RUN), found.reason
 
 
 def test_an_exception_table_is_code_too(checker: Checker, clang: str, tmp_path: Path) -> None:
@@ -281,7 +282,7 @@ def test_an_exception_table_is_code_too(checker: Checker, clang: str, tmp_path: 
     assert checker.check(function, ir).verdict is Verdict.IDENTICAL
     swapped = ir.replace("@_ZTIi", "@_ZTIX").replace("@_ZTIl", "@_ZTIi").replace("@_ZTIX", "@_ZTIl")
     found = checker.check(function, swapped)
-    assert found.verdict is Verdict.DIFFERS and ".L_ZTI" in found.reason
+    assert found.verdict is Verdict.DIFFERS and found.similarity > 0.9
 
 
 def test_counters_of_blocks_change_nothing(files: Files) -> None:
@@ -475,7 +476,7 @@ def test_a_model_from_end_to_end(files: Files, tiny: Path, form: str, folder: bo
     if form == "reference":
         model += ["--form", "reference"]
     code = cli.run(["disassemble", str(files.folder / "in.s"), "--function", "combine", "--json", "--model", *model,
-                    "-n", "2", "--seed", "4", "--threads", "1"])
+                    "-n", "1" if folder else "2", "--seed", "4", "--threads", "1"])
     record = json.loads(capsys.readouterr().out)
     assert code == 1 and record["verdict"] == "failed" and record["prompt_tokens"] > 20
     assert (record["answers"] >= 1) and record["reason"]
