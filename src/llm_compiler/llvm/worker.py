@@ -65,6 +65,11 @@ def perform(evaluator: Evaluator, job: Job | Reading | Path, memory: int) -> Out
         return Outcome(Status.INVALID, message=f"{type(error).__name__}: {error}")
 
 
+def _mapped() -> int:
+    """Bytes of this process's address space."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
 def _become_worker(channel: socket.socket, limits: Limits, stderr: int) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -72,7 +77,9 @@ def _become_worker(channel: socket.socket, limits: Limits, stderr: int) -> None:
     die_with_parent()
     faulthandler.disable()  # it would print the parent's stack, to the parent's stderr
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
+    # What the parent has mapped before the fork (torch alone is more than a gigabyte) is not the job's.
+    memory = limits.memory + _mapped()
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
