@@ -373,6 +373,18 @@ def test_a_time_budget_ends_a_run_that_can_go_on(corpus: Path, built: tuple[Path
     assert not (tmp_path / "flags" / "manifest.json").exists()
 
 
+def test_the_labels_that_landed() -> None:
+    labels = store.Labels(Path(__file__).parent.parent / "corpora" / "debian-12" / "labels-deploy.parquet")
+    lists = labels.about["lists"]["deploy"]
+    record = labels.about["profiles"]["deploy"]
+    assert len(labels.hashes("deploy")) == record["labels"] == record["verified labels"] and len(lists) == 64
+    for name in sorted(labels.hashes())[:200]:
+        (label_,) = labels.of(name)
+        assert label_["verified"] and len(label_["sizes"]) == 64 and label_["bytes"] <= label_["sizes"][0] != FAILED
+        assert label_["list_index"] == -1 or lists[label_["list_index"]] == label_["pass_list"]
+        PassList.parse(label_["pass_list"])
+
+
 # --- the command ---
 
 
