@@ -316,9 +316,11 @@ def test_two_processes_have_the_losses_of_one(plain: Path, asked: Path, tmp_path
     (tmp_path / "two.py").write_text(TWO)
     env = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1",
                         "ACCELERATE_USE_CPU": "1", "CUDA_VISIBLE_DEVICES": ""}
-    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-                    tmp_path / "two.py", tmp_path / "config" / "run.toml", tmp_path / "two", tmp_path / "flat"],
-                   env=env, check=True, capture_output=True, timeout=240)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", tmp_path / "two.py",
+         tmp_path / "config" / "run.toml", tmp_path / "two", tmp_path / "flat"],
+        env=env, check=False, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert list(one) == list(two)
     assert all(math.isclose(one[step], two[step], rel_tol=1e-5) for step in one)
