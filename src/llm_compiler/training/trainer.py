@@ -255,17 +255,18 @@ class Run:
     # --- checkpoints ---
 
     def _check_folder(self, resume: bool) -> None:
-        if resume or not (self.folder / FILE).exists():
-            if self.accelerator.is_main_process:
-                try:
-                    (self.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-                except OSError as error:
-                    raise StorageError(f"cannot write to {self.folder}: {error.strerror}") from error
-                for torn in (self.folder / CHECKPOINTS).glob(".step-*"):
-                    shutil.rmtree(torn, ignore_errors=True)
-                self.config.write(self.folder)
-            return
-        raise InputError(f"{self.folder} holds a run already; go on with --resume, or name another folder")
+        held = (self.folder / FILE).exists()
+        self.accelerator.wait_for_everyone()  # nobody looks when the main process has written already
+        if held and not resume:
+            raise InputError(f"{self.folder} holds a run already; go on with --resume, or name another folder")
+        if self.accelerator.is_main_process:
+            try:
+                (self.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StorageError(f"cannot write to {self.folder}: {error.strerror}") from error
+            for torn in (self.folder / CHECKPOINTS).glob(".step-*"):
+                shutil.rmtree(torn, ignore_errors=True)
+            self.config.write(self.folder)
 
     def save(self) -> Path:
         """A checkpoint, whole or not there at all. Raises StorageError; the one before stays."""
