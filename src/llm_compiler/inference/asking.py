@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_compiler.errors import InputError
-from llm_compiler.inference.backend import Backend, Form
+from llm_compiler.inference.backend import Backend, Form, whole
 from llm_compiler.models.engine import EngineError, Sample
 from llm_compiler.tasks import prompts
 from llm_compiler.tasks.prompts import Emulated, Prompt, Unparsed
@@ -52,11 +52,6 @@ def is_refusal(error: EngineError) -> bool:
     """Whether a server refuses one prompt, and not all of them."""
     cause = error.__cause__
     return isinstance(cause, urllib.error.HTTPError) and cause.code in _REFUSED
-
-
-def whole(sample: Sample) -> str:
-    """An answer in the compact form with its end mark, which engines leave out."""
-    return sample.text + prompts.END if sample.finished else sample.text
 
 
 def emulated(backend: Backend, sample: Sample) -> Emulated | Unparsed:

@@ -58,7 +58,7 @@ class Backend:
     def code(self, sample: Sample) -> Code | Unparsed:
         """The code of an answer to a prompt for code, in the form of the prompts."""
         if self.form is Form.COMPACT:
-            return prompts.parse_compact_code(_whole(sample))
+            return prompts.parse_compact_code(whole(sample))
         return prompts.parse_code(sample.text)
 
     def close(self) -> None:
@@ -71,8 +71,8 @@ class Backend:
         self.close()
 
 
-def _whole(sample: Sample) -> str:
-    """The answer with its end mark, which engines leave out."""
+def whole(sample: Sample) -> str:
+    """An answer in the compact form with its end mark, which engines leave out."""
     return sample.text + prompts.END if sample.finished and prompts.END not in sample.text else sample.text
 
 
