@@ -85,6 +85,7 @@ RIGHT = {
         "int f(int a) { own = a; reg = a; reg = 3; return reg + reg + own; }",
     "large": "struct big { char text[3000]; int used, limit; }; "
         "int f(struct big *b, int n) { if (n > b->limit) return -1; b->used = 0; return b->limit - n; }",
+    "flag": "struct flags { int n; _Bool on; };\nint f(struct flags *p) { return p->on ? p->n : -p->n; }",
     "errno": "#include <errno.h>\nint f(int a) { if (a > 5) { errno = EINVAL; return -1; } return a; }",
     "static": "static int g(int *p, int k) { return p[k & 7] / 3; } int f(int *p, int a, int b) { return g(p, a) * "
         "31 + g(p, b); }",
@@ -129,6 +130,7 @@ WRONG = {
     "volatile load": ("register", "reg + reg", "2 * reg"),
     "dropped volatile store": ("register", "reg = a; reg = 3;", "reg = 3;"),
     "beyond what is described": ("large", "b->used = 0; ", ""),
+    "flag": ("flag", "p->n : -p->n", "-p->n : p->n"),
     "error number": ("errno", "EINVAL", "ERANGE"),
     "variable argument": ("log", "d * 2", "d * 3"),
     "local": ("static", "p[k & 7] / 3", "p[k & 7] / 4"),
@@ -167,6 +169,21 @@ UNDEFINED = {
     "padding": tuple(
         "struct s { char c; int i; }; extern void take(struct s *); "
         f"void f(int a) {{ struct s v{start}; v.c = a; v.i = a; take(&v); }}" for start in ("", " = {0}")),
+    # What looks like half of a pointer is padding, too.
+    "padding beside a pointer": tuple(
+        "struct s { int i; void *q; }; struct t { int i, pad; void *q; }; extern void take(void *); "
+        f"void f(int a, void *q) {{ struct {kind} v; v.i = a; v.q = q; {more} take(&v); }}"
+        for kind, more in (("s", ""), ("t", "v.pad = (unsigned long)&v >> 32;"))),
+    # clang's two versions agree by chance where such a byte holds 4.
+    "bool in a struct": tuple(
+        f"struct s {{ int n; _Bool b; }}; unsigned f(struct s *p) {{ {test} return (p->n + !p->b) % 4u; }}"
+        for test in ("", "if (*(unsigned char *)&p->b > 1) return 9;")),
+    "bool in bytes": tuple(
+        f"unsigned f(unsigned char *p) {{ {test} return (p[0] + !*(_Bool *)(p + 1)) % 4u; }}"
+        for test in ("", "if (p[1] > 1) return 9;")),
+    "overflow that is returned": ("long f(int a) { return a * 3; }", "long f(int a) { return 3l * a; }"),
+    "shift too far": ("void f(int *p, long *q) { p[0] = 1 << (p[1] & 63); *q = p[0]; }",
+                      "void f(int *p, long *q) { p[0] = *q = 1l << (p[1] & 63); }"),
 }
 
 
@@ -176,6 +193,22 @@ def test_what_is_undefined_is_no_difference(pool: WorkerPool, tmp_path: Path, na
     with opened(pool, tmp_path, one) as differential:
         verification = differential.check(compiled(tmp_path, other))
         assert verification.wrong is None, verification.wrong
+
+
+def test_an_overflow_that_only_memory_sees_is_undefined(pool: WorkerPool, tmp_path: Path) -> None:
+    with opened(pool, tmp_path, "void f(int *p) { int big = (p[1] & 99) | 1 << 30; p[0] = big * 4; }") as differential:
+        differential.explore()
+        (found,) = differential.executability()
+        assert found.status is FunctionStatus.NOT_EXECUTED and "undefined" in found.reason
+
+
+def test_where_a_witness_departs_too_is_no_difference(pool: WorkerPool, tmp_path: Path) -> None:
+    wrong = compiled(tmp_path, RIGHT["array"].replace("a[i] = ", "a[i] = 1 + "))
+    with opened(pool, tmp_path, RIGHT["array"]) as differential:
+        assert differential.check(wrong).wrong is not None
+    with opened(pool, tmp_path, RIGHT["array"]) as differential:
+        differential._make_witnesses = lambda: (wrong,)
+        assert differential.check(wrong).wrong is None
 
 
 def test_unchanged_code_is_not_run(pool: WorkerPool, tmp_path: Path) -> None:

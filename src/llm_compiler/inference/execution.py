@@ -25,7 +25,7 @@ from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.validation.differential.driver import Driver, make_driver
 from llm_compiler.validation.differential.exploring import Effort, Explorer
 from llm_compiler.validation.differential.inputs import Input
-from llm_compiler.validation.differential.program import FILL, Linking, Program, ProgramError, Run
+from llm_compiler.validation.differential.program import FILL, Linking, Program, ProgramError, Run, agreeing
 from llm_compiler.validation.differential.versions import instrumented_object
 from llm_compiler.validation.interface import Function, Interface, Kind, Parameter, Signature, read_interface
 
@@ -164,7 +164,7 @@ class _Pair:
                 runs = again.run(self._index, [item for item, _, _ in some], fill=_FILLS[fill], limit=4 * _LIMIT,
                                  patience=120.0)
                 for (_, expected, mask), run in zip(some, runs, strict=True):
-                    if not _equal(expected[fill], run, mask):
+                    if not expected[fill].matches(run, mask):
                         return _difference(expected[fill], run)
         return ""
 
@@ -188,14 +188,8 @@ def _counted(original: Program, index: int, inputs: Sequence[Input]) -> list[_Co
     for item, *same in zip(inputs, *runs, strict=True):
         first = same[0]
         if first.usable and all(first.same(other) for other in same[1:]):
-            mask = bytes(0xFF if len({run.soft[at] for run in same}) == 1 else 0 for at in range(len(first.soft)))
-            found.append((item, same, mask))
+            found.append((item, same, agreeing(same)))
     return found
-
-
-def _equal(expected: Run, run: Run, mask: bytes) -> bool:
-    return expected.same(run) and all(
-        one == other or not keep for one, other, keep in zip(expected.soft, run.soft, mask, strict=True))
 
 
 def _difference(expected: Run, run: Run) -> str:

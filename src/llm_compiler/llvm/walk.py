@@ -54,6 +54,10 @@ class Opcode(IntEnum):
     INVOKE = 5
     ADD = 8
     SUB = 10
+    MUL = 12
+    SHL = 20
+    LSHR = 21
+    ASHR = 22
     AND = 23
     ALLOCA = 26
     LOAD = 27
@@ -164,6 +168,8 @@ class Walk:
         self._attributes: dict[int, tuple[str, Attribute]] = {}
         self._kinds: dict[int, str] = {}
         self._byte = lib.LLVMInt8TypeInContext(module.context.handle)
+        self._range, self._nonnull = (lib.LLVMGetMDKindIDInContext(module.context.handle, name, len(name))
+                                      for name in (b"range", b"nonnull"))
 
     # --- types and constants
 
@@ -265,6 +271,21 @@ class Walk:
         length = ctypes.c_size_t()
         address = self.lib.LLVMGetAsString(value, ctypes.byref(length))
         return ctypes.string_at(address, length.value)
+
+    def range_of(self, load: int) -> tuple[int, int] | None:
+        """The lowest value that a load promises, and one more than the highest; None when it promises none."""
+        lib = self.lib
+        promised = lib.LLVMGetMetadata(load, self._range) if lib.LLVMHasMetadata(load) else None
+        if not promised or lib.LLVMGetMDNodeNumOperands(promised) != 2:
+            return None
+        ends = (ctypes.c_void_p * 2)()
+        lib.LLVMGetMDNodeOperands(promised, ends)
+        low, high = self.integer(ends[0] or 0), self.integer(ends[1] or 0)
+        return None if low is None or high is None else (low, high)
+
+    def is_never_null(self, load: int) -> bool:
+        """Whether a load promises a pointer that is not null."""
+        return bool(self.lib.LLVMHasMetadata(load) and self.lib.LLVMGetMetadata(load, self._nonnull))
 
     def operands(self, value: int) -> list[int]:
         return [self.operand(value, index) for index in range(self.operand_count(value))]

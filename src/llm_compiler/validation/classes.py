@@ -43,6 +43,7 @@ class Classes:
         self._copied: dict[int, int] = {}
         self._cells: dict[tuple[Type, int], int] = {}
         self._links: list[tuple[int, int]] = []
+        self._truths: set[int] = set()
         self._known: dict[int, int] = {}
         self._best: dict[int, Type | FunctionType] = {}
         # Classes that pass on nothing that they got from others: of functions whose callers disagree, and of free.
@@ -116,6 +117,11 @@ class Classes:
         if node is not None:
             self._accesses.setdefault(self._find(node), [0, 0])[volatile] += 1
 
+    def truth(self, node: int | None) -> None:
+        """Note that what is loaded through a class, or kept in the field of a cell, is 0 or 1."""
+        if node is not None:
+            self._truths.add(node)
+
     def copied(self, node: int | None, length: int | None) -> None:
         """Note that bytes of any type are moved through a class: so many, or None when their number varies."""
         if node is not None:
@@ -157,6 +163,10 @@ class Classes:
         plain, volatile = self._struct_accesses.get(struct, (0, 0))
         return volatile > 0 and not plain
 
+    def holds_truth(self, node: int | None) -> bool:
+        """Whether a load through a class, or of the field of a cell, promised 0 or 1."""
+        return node is not None and self._find(node) in self._truths
+
     # --- conclusions
 
     def settle(self, shy: Iterable[int], mute: Iterable[int], bytes_type: Callable[[int], Type]) -> None:
@@ -186,6 +196,7 @@ class Classes:
             self._known[root] = root
             self._best[root] = bytes_type(max(length, 1))
         self._spread(neighbours)
+        self._truths = {self._find(node) for node in self._truths}
         for root, counts in self._accesses.items():
             struct = self._best.get(self._known.get(root, -1))
             if isinstance(struct, Type) and struct.kind == TypeKind.STRUCT:

@@ -328,7 +328,7 @@ class _Layouts:
             return number
         volatile = self.classes.is_volatile(node)
         if type_.kind != TypeKind.POINTER:
-            slot = Slot(0, _kind(type_), type_.size, type_.bits, -1)
+            slot = Slot(0, _kind(type_), type_.size, self._bits(type_, node), -1)
             return self._unique(Layout(type_.text, type_.size, (slot,), -1, volatile))
         known = ("pointer", node)
         if known in self._numbers:
@@ -384,7 +384,11 @@ class _Layouts:
                 self._fill(slots, type_.elements[0], offset + index * type_.elements[0].size, cell)
         else:
             target = self.of(cell) if type_.kind == TypeKind.POINTER else -1
-            slots.append(Slot(offset, _kind(type_), type_.size, type_.bits, target))
+            slots.append(Slot(offset, _kind(type_), type_.size, self._bits(type_, cell), target))
+
+    def _bits(self, type_: Type, node: int | None) -> int:
+        """Bits of a scalar that may be set: one of a byte that holds a truth value."""
+        return 1 if type_.bits == 8 and self.classes.holds_truth(node) else type_.bits
 
     # --- signatures
 

@@ -228,6 +228,9 @@ class Pointees:
         cell = self._access(value, self.walk.operand(value, 0), type_)
         if type_.kind == TypeKind.POINTER:
             self._define(value, cell)
+        elif type_.bits == 8 and self.walk.range_of(value) == (0, 2):
+            place = self._place(self.walk.operand(value, 0))
+            self.classes.truth(self._cell_of(place) if place else self.node(self.walk.operand(value, 0)))
 
     def _on_store(self, value: int) -> None:
         walk = self.walk

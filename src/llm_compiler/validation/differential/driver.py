@@ -170,7 +170,7 @@ class Driver:
         packed: list[bytes] = []
         slots: list[bytes] = []
         for layout in layouts:
-            text = len(layout.slots) == 1 and layout.size == 1 and layout.slots[0].kind is Kind.INT
+            text = len(layout.slots) == 1 and layout.size == 1 and layout.slots[0].bits == 8
             packed.append(struct.pack("<IIIiII", layout.size, len(slots), len(layout.slots),
                                       layout.function * _VARIANTS if layout.function >= 0 else -1, _VARIANTS,
                                       _TEXT * text | _VOLATILE * layout.volatile))

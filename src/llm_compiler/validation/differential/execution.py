@@ -2,13 +2,15 @@
 
 An input counts only where the unoptimised code with checks against undefined behaviour runs through, and unoptimised
 and -Oz code agree with it, whatever uninitialised memory holds. A candidate that does something else on a counted
-input, again when asked twice, is wrong.
+input, again when asked twice, is wrong, unless one of LLVM's own plain pipelines (the witnesses) departs from the three
+there, too: then the input leans on something undefined that no check sees.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +23,7 @@ from llm_compiler.validation.differential.driver import Driver, Entry
 from llm_compiler.validation.differential.exploring import Effort, Explorer, Tried, count
 from llm_compiler.validation.differential.image import Image
 from llm_compiler.validation.differential.inputs import Input
-from llm_compiler.validation.differential.program import FILL, Linking, Program, ProgramError, Run
+from llm_compiler.validation.differential.program import FILL, Linking, Program, ProgramError, Run, agreeing
 from llm_compiler.validation.differential.verdict import Counterexample, FunctionStatus, FunctionVerdict, Verification
 
 _SLICE = 8  # inputs before the first look at what a candidate did
@@ -80,11 +82,13 @@ class Differential:
 
     driver_object: the lowered text of `driver`; checked: the object of the unoptimised module with checks and counters
     of its blocks; unoptimised: without; reference: clang's -Oz object; spare: the unoptimised object lends the others
-    what they lack. `open_differential` makes them. Raises ProgramError when they cannot be run.
+    what they lack; witnesses: makes more objects that are right, asked for when a candidate differs.
+    `open_differential` makes them. Raises ProgramError when they cannot be run.
     """
 
     def __init__(self, folder: Path, driver: Driver, driver_object: bytes, checked: bytes, unoptimised: bytes,
-                 reference: bytes, effort: Effort = Effort(), *, seed: int = 0, spare: bool = False) -> None:
+                 reference: bytes, effort: Effort = Effort(), *, seed: int = 0, spare: bool = False,
+                 witnesses: Callable[[], Sequence[bytes]] = tuple) -> None:
         self._folder = folder
         self.interface = interface = driver.interface
         self._effort = effort
@@ -101,6 +105,8 @@ class Differential:
                                   if item.defined and not item.constant and not item.local and not item.thread_local)
         self._reference_image = Image(reference)
         self._digests = self._reference_image.functions()
+        self._make_witnesses = witnesses
+        self._witnesses: list[Program] | None = None
         self._programs: list[Program] = []
         try:
             linking = [self._link(object_) for object_ in (checked, unoptimised, reference)]
@@ -202,7 +208,7 @@ class Differential:
             elif not first.same(third):
                 count(found.outcomes, "differ between -O0 and -Oz")
             else:
-                found.inputs.append(_Counted(item, first, _agreeing(first.soft, second.soft, third.soft)))
+                found.inputs.append(_Counted(item, first, agreeing((first, second, third))))
                 self._covered.update(first.fresh)
 
     # --- candidates ---
@@ -298,7 +304,7 @@ class Differential:
             except ProgramError as error:
                 return FunctionVerdict(name, FunctionStatus.NOT_EXECUTED, 0, covered, blocks, str(error))
             for item, run in zip(some, runs, strict=True):
-                if _equal(item, run):
+                if item.run.matches(run, item.mask):
                     agreed += 1
                     continue
                 if run.inconclusive:
@@ -322,19 +328,26 @@ class Differential:
         """
         limit = max(0.5, 10 * self._effort.limit)
         differs = None
+        right = (self._checked, self._plain, self._reference)
         try:
             for fill in _FILLS:
-                checked, plain, reference = (
-                    version.run(index, [item.input], fill=fill, limit=limit)[0]
-                    for version in (self._checked, self._plain, self._reference))
-                if not (checked.same(plain) and plain.same(reference)) or len(plain.soft) != len(item.mask):
+                runs = [version.run(index, [item.input], fill=fill, limit=limit)[0] for version in right]
+                if not all(runs[0].same(run) for run in runs) or len(runs[0].soft) != len(item.mask):
                     return False, None
-                mask = bytes(a & b for a, b in zip(item.mask, _agreeing(checked.soft, plain.soft, reference.soft),
-                                                   strict=True))
-                right = _Counted(item.input, plain, mask)
                 if differs is None:
                     twice = [program.run(index, [item.input], fill=fill, limit=limit)[0] for _ in range(2)]
-                    if not any(run.inconclusive or _equal(right, run) for run in twice):
+                    mask = _both(item.mask, agreeing(runs))
+                    if any(run.inconclusive or runs[0].matches(run, mask) for run in twice):
+                        continue
+                    for witness in self._opened_witnesses():
+                        (run,) = witness.run(index, [item.input], fill=fill, limit=limit)
+                        if run.inconclusive:
+                            continue
+                        if not runs[0].same(run):
+                            return False, None
+                        runs.append(run)
+                    mask = _both(item.mask, agreeing(runs))
+                    if not any(runs[0].matches(run, mask) for run in twice):
                         differs = fill
             if differs is None:
                 return True, None
@@ -344,6 +357,14 @@ class Differential:
             return True, None
         call, difference = describe(self._driver, entry, expected, told)
         return True, Counterexample(entry.function.name, item.input.words, call, difference)
+
+    def _opened_witnesses(self) -> list[Program]:
+        if self._witnesses is None:
+            self._witnesses = []
+            for object_ in self._make_witnesses():
+                with contextlib.suppress(ProgramError):
+                    self._witnesses.append(self._program(self._link(object_)))
+        return self._witnesses
 
     def _verification(self, results: dict[str, FunctionVerdict], changed: set[str], digests: dict[str, str], note: str,
                       started: float) -> Verification:
@@ -406,17 +427,5 @@ class Differential:
         raise ProgramError(f"{name} cannot be called alone in this module")
 
 
-def _agreeing(*versions: bytes) -> bytes:
-    """0xFF where all versions hold the same; four bytes at a time, since zeros agree by chance."""
-    first = versions[0]
-    return b"".join(
-        (b"\xff" if all(version[at : at + 4] == first[at : at + 4] for version in versions) else b"\0")
-        * len(first[at : at + 4]) for at in range(0, len(first), 4))
-
-
-def _equal(item: _Counted, run: Run) -> bool:
-    if not item.run.same(run):
-        return False
-    if item.run.soft == run.soft:
-        return True
-    return all(a == b or not keep for a, b, keep in zip(item.run.soft, run.soft, item.mask, strict=True))
+def _both(one: bytes, other: bytes) -> bytes:
+    return bytes(a & b for a, b in zip(one, other, strict=True))

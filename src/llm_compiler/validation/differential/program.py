@@ -72,7 +72,8 @@ class Event:
 class Run:
     """What one call did. calls, memory, result: hashes of the trace of calls, of changed memory and of the result.
 
-    soft: bytes that may hold padding or uninitialised memory: compared only where versions known to be right agree.
+    soft: words that may hold padding or uninitialised memory, each as it is and with pointers told by what they point
+    to (runtime.c, soft_words): compared only where versions known to be right agree.
     fresh: counters of blocks that no earlier run of this process reached; features: how many comparisons came out in a
     way (one less, equal, one more …) that they had not before. pages: of memory that it touched; hints: what a traced
     run looked at.
@@ -110,6 +111,28 @@ class Run:
         """Equal in all but the soft bytes."""
         return (self.status, self.calls, self.memory, self.result, len(self.soft)) == (
             other.status, other.calls, other.memory, other.result, len(other.soft))
+
+    def matches(self, other: Run, mask: bytes) -> bool:
+        """Equal in all but the soft bytes where `mask` is 0."""
+        return self.same(other) and (self.soft == other.soft or all(
+            one == another or not keep for one, another, keep in zip(self.soft, other.soft, mask, strict=True)))
+
+
+def agreeing(runs: Sequence[Run]) -> bytes:
+    """0xFF for the soft bytes that mean something: words that are equal in all runs once pointers are told by what they
+    point to; of others the halves that are equal as they are, but for zeros, which agree by chance. The runs must be
+    the `same`.
+    """
+    mask = bytearray(len(runs[0].soft))
+    for at in range(0, len(mask), 16):
+        if len({run.soft[at + 8 : at + 16] for run in runs}) == 1:
+            mask[at + 8 : at + 16] = b"\xff" * 8
+            continue
+        for half in (at, at + 4):
+            (first, *others) = {run.soft[half : half + 4] for run in runs}
+            if not others and any(first):
+                mask[half : half + 4] = b"\xff" * 4
+    return bytes(mask)
 
 
 Behaviour = tuple[RunStatus, int, int, int, bytes]

@@ -34,7 +34,7 @@ typedef int64_t i64;
 #define SHADOW 0x300000000000ul /* pristine copies of pages: at their address + SHADOW */
 #define MAX_PAGES 2048
 #define TABLE 8192
-#define MAX_SOFT 16384
+#define MAX_SOFT 32768
 #define MAX_STACK_OBJECT 512
 #define FEATURES 65536u
 #define MAX_EVENTS 512
@@ -502,23 +502,17 @@ static void note(u32 type, u32 index, u64 place, u64 value) {
   SH->event[SH->record.events++] = (struct event){type, index, place, value};
 }
 
-static void soft(const void *from, u64 size) {
-  if (S->soft_length + size > MAX_SOFT) size = MAX_SOFT - S->soft_length;
-  copy(SH->soft + S->soft_length, from, size);
-  S->soft_length += size;
-}
-
-/* Bytes of an object of at most MAX_STACK_OBJECT, pointers without their accidents. */
+/* Bytes of an object of at most MAX_STACK_OBJECT, which may be padding or uninitialised. Of each word, as it is and with
+ * pointers without their accidents: half of what looks like a pointer may be padding. */
 static void soft_words(const u8 *from, u64 size) {
-  u8 words[MAX_STACK_OBJECT];
-  copy(words, from, size);
-  for (u32 i = 0; i + 4 <= size; i += 8) {
-    u64 word = 0, left = size - i < 8 ? size - i : 8;
-    copy(&word, words + i, left);
-    word = left < 8 ? unsigned_nans(word) : canon(unsigned_nans(word), 2);
-    copy(words + i, &word, left);
+  for (u64 i = 0; i < size && S->soft_length + 16 <= MAX_SOFT; i += 8) {
+    u64 word[2] = {0, 0}, left = size - i < 8 ? size - i : 8;
+    copy(word, from + i, left);
+    word[0] = unsigned_nans(word[0]);
+    word[1] = left < 8 ? word[0] : canon(word[0], 2);
+    copy(SH->soft + S->soft_length, word, 16);
+    S->soft_length += 16;
   }
-  soft(words, size);
 }
 
 /* Words of memory that no longer hold what they held, summed so that the order of pages means nothing. */
@@ -690,7 +684,7 @@ static u64 argument_hash(struct param *param, u8 *at, u32 index, u64 given) {
   u64 value = 0; /* given: the integer argument that follows, which may be a size */
   if (param->flags & P_BYVAL) { /* a copy on the stack */
     u8 *data = *(u8 **)at;
-    soft(data, param->by_value < 64 ? param->by_value : 64);
+    soft_words(data, param->by_value < 64 ? param->by_value : 64);
     return param->by_value;
   }
   switch (param->kind) {
@@ -739,6 +733,12 @@ static void scribble(u64 to, u64 limit, u64 path, int32_t layout) {
 static void offer(u8 *at, struct param *param, u64 path) {
   u64 value = 0;
   amend(at, 0, param->size, path);
+  if (param->kind == K_INT && param->bits < 64 && param->size <= 8) { /* a patch may be wider than the value */
+    copy(&value, at, param->size);
+    value &= (1ul << param->bits) - 1;
+    copy(at, &value, param->size);
+    value = 0;
+  }
   if (!S->tracing || param->size > 8) return;
   copy(&value, at, param->size);
   see(path, path, 0, param->kind, (u8)param->size, value);
@@ -928,8 +928,8 @@ WEAK void __assert_fail(const char *text, const char *file, unsigned line, const
   (void)function; ended(4, mix(line, mix(canon((u64)text, 0), canon((u64)file, 0))));
 }
 WEAK void __stack_chk_fail(void) { ended(5, 0); }
-/* LLVM's poison-checking pass calls it where undefined behaviour follows from a poisoned value. */
-void __poison_checker_assert(_Bool sound) { if (!sound) finish(S_UNDEFINED, 0); }
+/* LLVM's poison-checking pass calls it where undefined behaviour follows from a poisoned value; one bit is passed. */
+void __poison_checker_assert(u32 sound) { if (!(sound & 1)) finish(S_UNDEFINED, 0); }
 WEAK int atexit(void (*f)(void)) { (void)f; return 0; }
 WEAK int __cxa_atexit(void (*f)(void *), void *a, void *d) { (void)f; (void)a; (void)d; return 0; }
 WEAK void *__cxa_allocate_exception(size_t size) { return allocate(size, 16); }

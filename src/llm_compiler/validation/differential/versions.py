@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from llm_compiler.validation.differential.driver import make_driver
 from llm_compiler.validation.differential.execution import Differential
 from llm_compiler.validation.differential.exploring import Effort
 from llm_compiler.validation.differential.program import ProgramError
+from llm_compiler.validation.differential.promises import check_promises
 from llm_compiler.validation.interface import Interface, read_interface
 
 # Counters of every block, in the order of functions, with the table that says which function they are of; then checks
@@ -23,7 +25,10 @@ from llm_compiler.validation.interface import Interface, read_interface
 _CHECKED = Candidate(PassList.parse("function(sroa),sancov-module,function(bounds-checking),poison-checking"), (), (
     "-sanitizer-coverage-level=2", "-sanitizer-coverage-inline-8bit-counters", "-sanitizer-coverage-pc-table",
     "-sanitizer-coverage-prune-blocks=false", "-sanitizer-coverage-trace-compares",
-    "-sanitizer-coverage-trace-loads", "-sanitizer-coverage-trace-geps"))
+    "-sanitizer-coverage-trace-loads", "-sanitizer-coverage-trace-geps", "-poison-checking-function-local"))
+
+# What clang's users run every day, and the plainest passes one by one.
+_WITNESSES = ("default<O1>", "default<O3>", "function(mem2reg)", "function(early-cse,dse)")
 
 
 def open_differential(pool: WorkerPool, bitcode: Path, lowering: Lowering, reference: bytes, folder: Path,
@@ -47,19 +52,25 @@ def open_differential(pool: WorkerPool, bitcode: Path, lowering: Lowering, refer
     callers = _object(pool, lowered, "the callers of its functions")
     inline = any(function.linkage == "available_externally" for function in interface.functions)
     if inline:
-        bitcode = _with_inline_copies(pool, bitcode, folder)
-    checked = instrumented_object(pool, bitcode, lowering)
+        bitcode = _rewritten(pool, bitcode, emit_inline_copies, folder / "inline.bc")
+    checked = instrumented_object(pool, _rewritten(pool, bitcode, check_promises, folder / "checked.bc"), lowering)
     plain = instrumented_object(pool, bitcode, lowering, Candidate(PassList(())))
-    return Differential(folder, driver, callers, checked, plain, reference, effort, seed=seed, spare=inline)
+
+    def witnesses() -> list[bytes]:
+        jobs = (Job(bitcode, Candidate(PassList.parse(text)), lowering, keep_object=True) for text in _WITNESSES)
+        measured = (pool.run(job).measurement for job in jobs)
+        return [found.object for found in measured if found is not None and found.object is not None]
+
+    return Differential(folder, driver, callers, checked, plain, reference, effort, seed=seed, spare=inline,
+                        witnesses=witnesses)
 
 
-def _with_inline_copies(pool: WorkerPool, bitcode: Path, folder: Path) -> Path:
-    outcome = pool.run(Reading(bitcode, emit_inline_copies))
+def _rewritten(pool: WorkerPool, bitcode: Path, rewrite: Callable[[bytes], bytes], output: Path) -> Path:
+    outcome = pool.run(Reading(bitcode, rewrite))
     if not isinstance(outcome.value, bytes):
         raise ProgramError(f"the module cannot be read: {outcome.message}")
-    copied = folder / "inline.bc"
-    copied.write_bytes(outcome.value)
-    return copied
+    output.write_bytes(outcome.value)
+    return output
 
 
 def emit_inline_copies(bitcode: bytes) -> bytes:
