@@ -23,10 +23,11 @@ from llm_compiler.validation.differential.driver import Driver, Entry
 from llm_compiler.validation.differential.exploring import Effort, Explorer, Tried, count
 from llm_compiler.validation.differential.image import Image
 from llm_compiler.validation.differential.inputs import Input
-from llm_compiler.validation.differential.program import FILL, Linking, Program, ProgramError, Run, agreeing
+from llm_compiler.validation.differential.program import FILL, Linking, Program, ProgramError, Run, RunStatus, agreeing
 from llm_compiler.validation.differential.verdict import Counterexample, FunctionStatus, FunctionVerdict, Verification
 
 _SLICE = 8  # inputs before the first look at what a candidate did
+_MANY = 256  # pages of memory: an eighth of what a run may touch
 _FILLS = (FILL, 0x7F, 0xB5, 0x1D)  # what uninitialised memory holds: bytes that programs seldom write, of both signs
 
 
@@ -307,7 +308,7 @@ class Differential:
                 if item.run.matches(run, item.mask):
                     agreed += 1
                     continue
-                if run.inconclusive:
+                if _says_nothing(item.run, run):
                     continue
                 defined, example = self._confirm(program, index, entry, item)
                 if example is not None:
@@ -337,11 +338,11 @@ class Differential:
                 if differs is None:
                     twice = [program.run(index, [item.input], fill=fill, limit=limit)[0] for _ in range(2)]
                     mask = _both(item.mask, agreeing(runs))
-                    if any(run.inconclusive or runs[0].matches(run, mask) for run in twice):
+                    if any(_says_nothing(runs[0], run) or runs[0].matches(run, mask) for run in twice):
                         continue
                     for witness in self._opened_witnesses():
                         (run,) = witness.run(index, [item.input], fill=fill, limit=limit)
-                        if run.inconclusive:
+                        if _says_nothing(runs[0], run):
                             continue
                         if not runs[0].same(run):
                             return False, None
@@ -425,6 +426,11 @@ class Differential:
                 call, difference = describe(self._driver, entry, expected, told)
                 return call, "" if expected.same(told) and expected.soft == told.soft else difference
         raise ProgramError(f"{name} cannot be called alone in this module")
+
+
+def _says_nothing(right: Run, run: Run) -> bool:
+    """Ended by a limit of ours, on memory or on objects, which code that is right may have come near, too."""
+    return run.inconclusive and (run.status is not RunStatus.OUT_OF_MEMORY or right.pages > _MANY)
 
 
 def _both(one: bytes, other: bytes) -> bytes:

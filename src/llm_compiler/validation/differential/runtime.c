@@ -44,6 +44,7 @@ typedef int64_t i64;
 /* Where an object begins in its region: code may step back, too. No byte but the last is zero, so that what an address left
  * on the stack is not taken for a zero that was stored there. */
 #define ORIGIN 0x15540ul
+#define LONG_TEXT 0x10000ul /* a length that is small in 8 and in 16 bits */
 #define MAX_FRESH 1024
 #define MAX_SLOTS 256 /* interface.py describes no more of an element */
 #define MAX_LAYERS 16
@@ -329,7 +330,8 @@ static u8 character(u64 path, u64 offset, u32 style) {
     u64 which = draw(path, (offset >> 2) | 0x7100000000000000ul);
     return (u8)group[(which >> 8) & 15][offset & 3];
   }
-  if (pick < (style == 1 ? 1 : 16)) return 0; /* long texts, too */
+  if (style == 6 && offset >= ORIGIN + LONG_TEXT + (draw(path, 0x7000000000000003ul) & 63)) return 0;
+  if (pick < (style == 6 ? 0 : style == 1 ? 1 : 16)) return 0; /* long texts, too */
   if (style == 2) return common(r);
   if (pick < 40 && S->subject && S->subject->constants) {
     i64 value = S->constant[S->subject->constant + more % S->subject->constants];
@@ -360,7 +362,8 @@ static void generate(u8 *base, u64 from, u64 to, u64 path, int32_t index, u64 or
   }
   struct layout *layout = &S->layout[index];
   if (layout->flags & 1) { /* text */
-    u64 style = draw(values, 0x7000000000000000ul) % 11 / 2;
+    u64 style = draw(values, 0x7000000000000000ul) % 45;
+    style = style < 40 ? style / 8 : style == 44 && origin ? 6 : 5;
     u64 at = from;
     if (style == 0 && S->plan.string_bytes && from == origin) { /* a string of the module, first */
       u64 start = draw(values, 0x7000000000000001ul) % S->plan.string_bytes;
