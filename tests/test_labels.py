@@ -21,6 +21,7 @@ from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.tasks.flags import FlagOptions, build, export
 from llm_compiler.tasks.labels import lists as selecting
 from llm_compiler.tasks.labels import store
+from llm_compiler.tasks.labels.answers import SharedAnswers
 from llm_compiler.tasks.labels.bench import Bench, Task
 from llm_compiler.tasks.labels.choice import FUNCTION, MODULE, choose, slices
 from llm_compiler.tasks.labels.label import FAILED, Choice, Label, label, measure_lists
@@ -359,6 +360,30 @@ def test_labels_are_extended(built: tuple[Path, Manifest], corpus: Path, tmp_pat
     both = store.about(file)
     assert both["lists"].keys() == both["profiles"].keys() == {"deploy", "paper"}
     assert both["lists"]["deploy"] == before.about["lists"]["deploy"]
+
+
+def test_shared_answers_are_the_first_good_enough() -> None:
+    lists = ["default<Oz>", "function(sroa)", "function(gvn)", "function(dse)"]
+    chosen = SharedAnswers({"deploy": lists}, 0.8)
+    row = {"profile": "deploy", "answer": "", "compact_answer": "own", "baseline_bytes": 200}
+    rows = [{**row, "name": name, "bytes": best, "sizes": sizes} for name, best, sizes in (
+        ("no gain", 200, [200, 200, 201, 200]), ("first of equals", 100, [200, 100, 100, 100]),
+        ("near enough", 100, [200, 121, 120, 100]), ("one fails", 100, [FAILED, FAILED, 120, 100]),
+        ("its own alone", 100, [200, 190, 190, 190]))]
+    found = {row["name"]: row["compact_answer"] for row in chosen.chosen(rows)}
+    assert found == {"first of equals": "function(sroa)<|end|>", "near enough": "function(gvn)<|end|>",
+                     "one fails": "function(gvn)<|end|>", "its own alone": "own"}
+
+
+def test_shared_answers_of_a_dataset(built: tuple[Path, Manifest]) -> None:
+    folder, _ = built
+    chosen = SharedAnswers.of(folder, 1.0)
+    rows = list(chosen.chosen(read_shards(folder, ["bytes", "baseline_bytes", "sizes", "profile", "compact_answer"])))
+    assert rows
+    for row in rows:
+        text = row["compact_answer"].removesuffix("<|end|>")
+        size = dict(zip(chosen.lists[row["profile"]], row["sizes"], strict=True)).get(text, row["bytes"])
+        assert size == row["bytes"] < row["baseline_bytes"]
 
 
 def test_a_time_budget_ends_a_run_that_can_go_on(corpus: Path, built: tuple[Path, Manifest], tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ def export(
     end: Annotated[str | None, typer.Option(metavar="TOKEN",
                                             help="The token that ends a document; found by its usual names.",
                                             show_default=False)] = None,
+    shared_answers: Annotated[float | None, typer.Option(
+        metavar="SHARE", min=0, max=1, show_default=False,
+        help="Of flag tuning: programs with a gain alone, answered with the commonest list that saves this share of "
+             "what their best list saves.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> int:
     """Write a dataset as tokenised shards for a training job elsewhere.
@@ -41,9 +45,11 @@ def export(
     """
     need_corpus()
     from llm_compiler.corpus.tokens import export as write
+    from llm_compiler.tasks.labels.answers import SharedAnswers
 
     done = write(folder, tokenizer, output, form=form, max_tokens=max_tokens, max_length=max_length,
-                 shard_bytes=int(shard_mb * 1_000_000), end=end)
+                 shard_bytes=int(shard_mb * 1_000_000), end=end,
+                 answers=None if shared_answers is None else SharedAnswers.of(folder, shared_answers))
     if as_json:
         print(json.dumps(asdict(done), indent=1))
     else:

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,20 @@ class Document:
 
     tokens: npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
     prompt: int
+
+
+class Answers(Protocol):
+    """What examples are exported, and with which answers. columns: read beside the texts; told: for the manifest."""
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    @property
+    def told(self) -> dict[str, Any]: ...
+
+    def chosen(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Rows that are exported."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -115,12 +129,14 @@ class Encoder:
 
 
 def export(folder: Path, tokenizer: Path, output: Path, *, form: str = "reference", max_tokens: int | None = None,
-           max_length: int | None = None, shard_bytes: int = SHARD_BYTES, end: str | None = None) -> Export:
+           max_length: int | None = None, shard_bytes: int = SHARD_BYTES, end: str | None = None,
+           answers: Answers | None = None) -> Export:
     """Write a dataset's examples as tokenised shards, split kept, in the dataset's order.
 
     form: `reference` or `compact` prompts. max_tokens: of each split at most. max_length: documents with more tokens
-    are left out and counted. end: the end mark, found by its usual names. Raises InputError, and StorageError when the
-    disk does not take a file; a finished export has a manifest.json.
+    are left out and counted. end: the end mark, found by its usual names. answers: rows left out, or given another
+    answer. Raises InputError, and StorageError when the disk does not take a file; a finished export has a
+    manifest.json.
     """
     if form not in FORMS:
         raise InputError(f"unknown form '{form}'; use {' or '.join(FORMS)}")
@@ -141,7 +157,9 @@ def export(folder: Path, tokenizer: Path, output: Path, *, form: str = "referenc
     too_long = 0
     full: set[str] = set()
     writers: dict[str, _SplitWriter] = {}
-    rows = read_shards(folder, ["split", *FORMS[form]])
+    rows = read_shards(folder, ["split", *FORMS[form], *(answers.columns if answers else ())])
+    if answers is not None:
+        rows = answers.chosen(rows)
     try:
         for split, document in encoder.documents(row for row in rows if row["split"] not in full):
             size = len(document.tokens)
@@ -172,7 +190,8 @@ def export(folder: Path, tokenizer: Path, output: Path, *, form: str = "referenc
         "dataset_manifest_sha256": origin,
         "tokenizer": {"file": TOKENIZER, "sha256": encoder.sha256, "size": encoder.size, "end": encoder.end_name,
                       "end_id": encoder.end},
-        "dtype": encoder.dtype, "max_tokens": max_tokens, "max_length": max_length, **asdict(done),
+        "dtype": encoder.dtype, "max_tokens": max_tokens, "max_length": max_length,
+        "answers": None if answers is None else answers.told, **asdict(done),
     }
     write_atomically(output / MANIFEST, json.dumps(content, indent=1, sort_keys=True).encode() + b"\n")
     return done
