@@ -202,6 +202,16 @@ def test_an_overflow_that_only_memory_sees_is_undefined(pool: WorkerPool, tmp_pa
         assert found.status is FunctionStatus.NOT_EXECUTED and "undefined" in found.reason
 
 
+def test_objects_whose_addresses_meet_matter_only_when_touched(pool: WorkerPool, tmp_path: Path) -> None:
+    # Of the 512 texts that the first page of `rows` points to, two get one address.
+    text = ("int f(int *a, int *b, int *c, unsigned char **rows, unsigned n) { int s = *a + *b + *c; "
+            "for (int i = 0; i < 8; i++) s += rows[i][n & 3]; return s; }")
+    with opened(pool, tmp_path, text) as differential:
+        differential.explore()
+        (found,) = differential.executability()
+        assert found.status is FunctionStatus.AGREED and found.inputs > 20
+
+
 def test_where_a_witness_departs_too_is_no_difference(pool: WorkerPool, tmp_path: Path) -> None:
     wrong = compiled(tmp_path, RIGHT["array"].replace("a[i] = ", "a[i] = 1 + "))
     with opened(pool, tmp_path, RIGHT["array"]) as differential:

@@ -16,7 +16,7 @@ from llm_compiler.corpus.extraction import extract
 from llm_compiler.corpus.moduletext import ModuleText
 from llm_compiler.errors import InputError, LlmcError
 from llm_compiler.inference import backend as backends
-from llm_compiler.inference.backend import Backend, Form, default_backend, open_backend
+from llm_compiler.inference.backend import Backend, Form, backend_for, open_backend
 from llm_compiler.inference.cutting import cut
 from llm_compiler.inference.disassembly import Checked, Checker, Verdict, disassemble
 from llm_compiler.inference.execution import with_counters
@@ -384,8 +384,8 @@ def test_cutting_takes_any_text() -> None:
 
 
 def test_models_that_cannot_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no model comes with llm-compiler yet; name one with --model"):
-        default_backend()
+    with pytest.raises(InputError, match="no model for disassembly comes with llm-compiler yet; name one with --model"):
+        backend_for("disassembly")
     with pytest.raises(InputError, match="there is no model"):
         open_backend(str(tmp_path / "none.gguf"))
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
@@ -443,7 +443,8 @@ def test_the_command_prints_checked_ir(files: Files, monkeypatch: pytest.MonkeyP
 
 def test_the_command_without_a_model(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["disassemble", str(files.folder / "in.s")]) == 2
-    assert capsys.readouterr().err == "llmc: no model comes with llm-compiler yet; name one with --model\n"
+    assert capsys.readouterr().err == (
+        "llmc: no model for disassembly comes with llm-compiler yet; name one with --model\n")
     assert cli.run(["disassemble", str(files.folder / "in.s"), "--model", "http://127.0.0.1:9/v1"]) == 2
     assert "cannot be reached" in capsys.readouterr().err
 

@@ -54,15 +54,15 @@ def disassemble(
     The IR is lowered back. identical: it gives the same code. equivalent: other code, which did the same on all inputs
     that were run (assembly for x86-64). Exit codes: 0 all functions are one of these, 1 some are not, 2 misuse.
     """
-    from llm_compiler.inference.backend import default_backend, open_backend
+    from llm_compiler.inference.backend import backend_for
     from llm_compiler.inference.disassembly import disassemble as ask
     from llm_compiler.inference.functions import read_functions
 
     found = read_functions(source, functions or ())
     several = len(found) > 1
     good = done = 0
-    with (default_backend() if model is None else open_backend(
-            model, tokenizer=tokenizer, name=model_name, form=form, context=context, threads=threads)) as backend:
+    with backend_for("disassembly", model, tokenizer=tokenizer, name=model_name, form=form, context=context,
+                     threads=threads) as backend:
         if output is not None and several:
             _make(output)
         for item in ask(found, backend, samples=samples, temperature=temperature, seed=seed, run=not no_run):

@@ -12,7 +12,6 @@ from llm_compiler.cli.common import cflags, say, validated
 from llm_compiler.errors import InputError
 
 if TYPE_CHECKING:
-    from llm_compiler.inference.backend import Backend
     from llm_compiler.inference.emulation import Answer
 
 Source = Annotated[Path, typer.Argument(
@@ -55,6 +54,7 @@ def emulate(
     instructions, and bytes lowered at code generation level -O0. Exit codes: 0 done, 1 no answer compiles, 2 misuse.
     """
     from llm_compiler.inference import emulation
+    from llm_compiler.inference.backend import backend_for
     from llm_compiler.inference.emulation import Verdict
     from llm_compiler.llvm.frontend import temporary_folder
     from llm_compiler.tasks.prompts import Output
@@ -67,7 +67,8 @@ def emulate(
     with temporary_folder() as name, small_pool() as pool:
         folder = Path(name)
         program = emulation.read_program(source, folder, pool, cflags=cflags(ctx))
-        with backend_of(model, tokenizer, model_name, form, context) as backend:
+        with backend_for("emulation", model, tokenizer=tokenizer, name=model_name, form=form,
+                         context=context) as backend:
             answers = emulation.ask(program, listed, wanted, backend, pool, folder, samples=samples,
                                     temperature=temperature, seed=seed)
             best = answers[0] if answers else emulation.Answer(Verdict.UNREADABLE, "the model gave no answer")
@@ -81,15 +82,6 @@ def emulate(
         if compared is not None:
             say(compared.sentence)
     return 0 if best.verdict is Verdict.COMPILES else 1
-
-
-def backend_of(model: str | None, tokenizer: Path | None, name: str, form: str | None, context: int | None) -> Backend:
-    """The model that options name. Raises LlmcError."""
-    from llm_compiler.inference.backend import default_backend, open_backend
-
-    if model is None:
-        return default_backend()
-    return open_backend(model, tokenizer=tokenizer, name=name, form=form, context=context)
 
 
 def _show(answer: Answer, mark: str) -> None:

@@ -31,7 +31,8 @@ _Output = Annotated[Path, typer.Option(
     help="Where the run goes: log.jsonl, report.md, report.html. The same command again goes on from there.")]
 _Model = Annotated[str | None, typer.Option(
     "--model", metavar="MODEL", show_default=False,
-    help="A GGUF file, a folder in transformers' form, or a server (http://HOST:PORT/v1).")]
+    help="A GGUF file, a folder in transformers' form, a server (http://HOST:PORT/v1), or `embedded`: the one that "
+         "comes with the package.")]
 _Tokenizer = Annotated[Path | None, typer.Option(
     metavar="FILE", show_default=False, help="tokenizer.json of a GGUF file; the one beside it unless said.")]
 _Name = Annotated[str, typer.Option(metavar="NAME", show_default=False, help="The model's name on a server.")]
@@ -94,7 +95,7 @@ def flags(
     if model is None and not options.searches:
         raise InputError("there is nothing to evaluate: name a --model or --searches")
     suite = _suite(inputs, task.TASK, split, limit, seed, where={"profile": [profile]}, columns=["profile"])
-    backend = _backend(model, tokenizer, name, form, context)
+    backend = _backend(task.TASK, model, tokenizer, name, form, context)
     return _made(task.TASK, output, suite, seed, options.parameters(), model, backend,
                  lambda run, progress: task.evaluate(run, suite, options, backend, progress), as_json)
 
@@ -131,7 +132,7 @@ def size(
         raise InputError("name either a --model or a --predictor")
     options = task.SizeOptions(profile_of(profile), seed=seed, cflags=cflags(ctx))
     suite = _suite(inputs, "emulation", split, limit, seed, where={"output": ["ir"]}, columns=["passes", "output"])
-    backend = _backend(model, tokenizer, name, form, context)
+    backend = _backend("emulation", model, tokenizer, name, form, context)
     predict = backend or task.load_predictor(predictor or "")
     return _made(task.TASK, output, suite, seed, options.parameters(), model or predictor, backend,
                  lambda run, progress: task.evaluate(run, suite, options, predict, progress), as_json)
@@ -164,7 +165,7 @@ def emulation(
     options = task.EmulationOptions(tokens)
     suite = _suite(datasets, task.TASK, split, limit, seed, where={"output": wanted}, columns=["passes", "output"],
                    suffixes=frozenset())
-    backend = _backend(model, tokenizer, name, form, context)
+    backend = _backend(task.TASK, model, tokenizer, name, form, context)
     assert backend is not None
     return _made(task.TASK, output, suite, seed, {**options.parameters(), "outputs": wanted}, model, backend,
                  lambda run, progress: task.evaluate(run, suite, options, backend, progress), as_json)
@@ -202,7 +203,7 @@ def disassembly(
     options = task.DisassemblyOptions(samples, execute, seed)
     suite = _suite(inputs, task.TASK, split, limit, seed, where=chosen, columns=["target", "codegen", "style"],
                    suffixes=task.SUFFIXES)
-    backend = _backend(model, tokenizer, name, form, context)
+    backend = _backend(task.TASK, model, tokenizer, name, form, context)
     assert backend is not None
     return _made(task.TASK, output, suite, seed, {**options.parameters(), **chosen}, model, backend,
                  lambda run, progress: task.evaluate(run, suite, options, backend, progress), as_json)
@@ -325,13 +326,13 @@ def _suite(inputs: list[Path], task: str, split: str, limit: int | None, seed: i
                       suffixes=SOURCE_SUFFIXES if suffixes is None else suffixes)
 
 
-def _backend(model: str | None, tokenizer: Path | None, name: str, form: str | None,
+def _backend(task: str, model: str | None, tokenizer: Path | None, name: str, form: str | None,
              context: int | None) -> Backend | None:
-    from llm_compiler.inference.backend import open_backend
+    from llm_compiler.inference.backend import backend_for
 
     if model is None:
         return None
-    return open_backend(model, tokenizer=tokenizer, name=name, form=form, context=context)
+    return backend_for(task, model, tokenizer=tokenizer, name=name, form=form, context=context)
 
 
 def _made(task: str, output: Path, suite: Suite | None, seed: int, arguments: Mapping[str, Any], model: str | None,
@@ -340,11 +341,14 @@ def _made(task: str, output: Path, suite: Suite | None, seed: int, arguments: Ma
     """Make the run, or what is left of it, and its report. Exit code 1 when the model was lost on the way."""
     from llm_compiler.evaluation.report import report_of
     from llm_compiler.evaluation.runs import Run, fingerprint, read
+    from llm_compiler.inference.backend import EMBEDDED, embedded_model
     from llm_compiler.models.engine import EngineError
 
     decides: dict[str, Any] = {**arguments, "model": model, "label": _label(model)}
     if backend is not None:
         decides |= {"form": str(backend.form), "context": backend.engine.context}
+    if backend is not None and model == EMBEDDED:
+        model = str(embedded_model(task))
     file = Path((model or "").rpartition(":")[0] if ".py:" in (model or "") else model or "")
     if model and "://" not in model and file.exists():
         decides["fingerprint"] = fingerprint(file)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llm_compiler.cli.common import cflags, say, validated
-from llm_compiler.cli.emulate import Context, Form, Model, Name, Source, Tokenizer, backend_of
+from llm_compiler.cli.emulate import Context, Form, Model, Name, Source, Tokenizer
 from llm_compiler.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def predict_size(
     at code generation level -O0, all that is loaded. Exit codes: 0 done, 1 LLVM failed (--true), 2 misuse.
     """
     from llm_compiler.inference import emulation, sizes
+    from llm_compiler.inference.backend import backend_for
     from llm_compiler.llvm.frontend import temporary_folder
     from llm_compiler.llvm.pipeline import PassList
     from llm_compiler.tasks import batches
@@ -49,7 +50,8 @@ def predict_size(
         elif listed is None:
             raise InputError("a language model is asked about a pass list; name one with --passes")
         else:
-            with backend_of(model, tokenizer, model_name, form, context) as backend:
+            with backend_for("emulation", model, tokenizer=tokenizer, name=model_name, form=form,
+                             context=context) as backend:
                 found = sizes.ask(program, listed, backend)
         made = sizes.measured(program, listed, pool) if true else None
     failure = f"{made.reason} {made.message}".strip() if isinstance(made, batches.Failure) else ""

@@ -51,8 +51,8 @@ def tune(
         metavar="PROFILE", help="deploy: lower as `clang -Oz` does; paper: at codegen level -O0.")] = "deploy",
     strategy: Annotated[str | None, typer.Option(
         metavar="NAME", show_default="adaptive; hybrid with --model",
-        help="adaptive, coreset, evolution, pipeline or random; with --model: hybrid (search on from its pass lists) "
-             "or model (its pass lists alone).")] = None,
+        help="adaptive, coreset, evolution, pipeline or random; with a model, the one that comes with the package "
+             "unless --model names another: hybrid (search on from its lists) or model (its lists alone).")] = None,
     trust: Annotated[str, typer.Option(
         metavar="TIER", help="Passes and options to use: production, extended or experimental.")] = "production",
     target: Annotated[str, typer.Option(
@@ -90,8 +90,10 @@ def tune(
     from llm_compiler.tuning.tuner import WITH_MODEL, TuningOptions
     from llm_compiler.validation.differential import Level
 
-    if model is not None:
-        from llm_compiler.inference.backend import open_backend
+    if strategy is None:
+        strategy = "adaptive" if model is None else "hybrid"
+    if strategy in WITH_MODEL:
+        from llm_compiler.inference.backend import backend_for
         from llm_compiler.inference.tuning import ModelProposer
     if profile not in list(Profile):
         raise InputError(f"unknown profile '{profile}'; use {' or '.join(Profile)}")
@@ -99,7 +101,7 @@ def tune(
         raise InputError("--jobs must be at least 1")
     options = TuningOptions(
         budget=Budget.parse(budget), profile=Profile(profile),
-        strategy=strategy or ("adaptive" if model is None else "hybrid"), tier=Tier.parse(trust),
+        strategy=strategy, tier=Tier.parse(trust),
         target=target, jobs=jobs or cores(), seed=seed, cflags=cflags(ctx), store=not no_store,
         verify=Level.parse(verify))
     if model is not None and options.strategy not in WITH_MODEL:
@@ -108,10 +110,10 @@ def tune(
         units = _units(inputs or [], options.cflags, compile_commands, Path(stack.enter_context(temporary_folder())))
         units = _with_outputs(units, output)
         proposer = None
-        if model is not None:
-            backend = stack.enter_context(
-                open_backend(model, tokenizer=tokenizer, name=model_name, form=form, context=context))
-            proposer = ModelProposer.of(backend, model, options, samples=samples)
+        if options.strategy in WITH_MODEL:
+            backend = stack.enter_context(backend_for(
+                "flags", model, tokenizer=tokenizer, name=model_name, form=form, context=context))
+            proposer = ModelProposer.of(backend, model or "embedded", options, samples=samples)
         return _tune_all(units, options, proposer, json_lines=json_lines)
 
 

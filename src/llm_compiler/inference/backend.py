@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,8 @@ from llm_compiler.tasks.prompts import Code, Prompt, Unparsed
 KEY = "LLMC_API_KEY"
 """The environment variable that holds a server's key."""
 
+EMBEDDED = "embedded"
+"""What `--model` calls the model that comes with the package."""
 _BEGIN = "<s>"
 
 
@@ -112,9 +115,23 @@ def open_backend(model: str, *, tokenizer: Path | None = None, name: str = "", f
     return Backend(embedded, found, _BEGIN if found is Form.REFERENCE and _BEGIN in added else "")
 
 
-def default_backend() -> Backend:
-    """The model that comes with the package. Raises InputError: there is none yet."""
-    raise InputError("no model comes with llm-compiler yet; name one with --model")
+def backend_for(task: str, model: str | None = None, *, tokenizer: Path | None = None, name: str = "",
+                form: str | None = None, context: int | None = None, threads: int | None = None) -> Backend:
+    """As `open_backend`; without a model, or with `embedded`, the one that comes with the package for a task.
+
+    Raises InputError for a task that none comes for.
+    """
+    if model is not None and model != EMBEDDED:
+        return open_backend(model, tokenizer=tokenizer, name=name, form=form, context=context, threads=threads)
+    return open_backend(str(embedded_model(task)), context=context, threads=threads)
+
+
+def embedded_model(task: str) -> Path:
+    """The GGUF file that comes with the package for a task. Raises InputError when none does."""
+    path = Path(str(resources.files("llm_compiler"))) / "data" / "models" / task / "model.gguf"
+    if not path.exists():
+        raise InputError(f"no model for {task} comes with llm-compiler yet; name one with --model")
+    return path
 
 
 def _added(path: Path) -> Sequence[str]:

@@ -72,7 +72,7 @@ struct range { u64 start, end; };
 struct plan {
   u32 magic, layouts, slots, params, stubs, entries, constants, string_bytes, symbols, fills, exports, thunks, ctors, ranges, volatiles, pad;
 };
-struct region { u64 base, path; int32_t layout; u32 freed; };
+struct region { u64 base, path; int32_t layout; u16 freed, met; };
 struct block { u64 start, size, freed; };
 struct event { u32 type, index; u64 place, value; };
 
@@ -123,7 +123,7 @@ struct state {
   void *jump[8];
   u8 *counters, *counters_end; u64 *pcs, *pcs_end;
   u64 image_bytes;
-  u8 mode_null, mode_int, mode_stub, mode_alias, mode_wide, mode_same, mode_export, mode_variable;
+  u8 mode_null, mode_int, mode_stub, mode_alias, mode_wide, mode_tiny, mode_same, mode_export, mode_variable;
   int error, first_error; /* errno of the code under test */
   u32 in_runtime, opened; /* a stub is at work; it opened a page of volatile memory */
   u64 step_page, step_address, step_place, read_place; /* the access that is being made; a read that is not yet told */
@@ -221,6 +221,7 @@ static u64 integer(u64 r, u32 bits) {
   u64 pick = r >> 56, more = mix(r, 7);
   if (bits == 1) return r & 1;
   if (bits == 8 && (more & 1)) return common(mix(r, 13));
+  if (S->mode_tiny) return (pick < 128 ? more % 3 : pick < 224 ? more % 17 : ~0ul - more % 4) & mask;
   if (S->mode_wide && ((r >> 40) & 1)) return more & mask;
   u32 constants = S->subject ? S->subject->constants : 0;
   if (pick < 48) value = more % 9;
@@ -276,12 +277,16 @@ static u64 object_at(u64 path, int32_t layout) {
   if (base + REGION > ARENA_END) base = ARENA;
   struct region *region = find(base);
   if (region->base) {
-    if (region->path != path) finish(S_DISCARDED, 1); /* two places met: contents would depend on the order */
+    if (region->path != path) { /* two places met: nothing as long as nobody looks, but contents would depend on the order */
+      for (u32 i = 0; i < S->pages; i++) if ((S->page[i] & ~(REGION - 1)) == base) finish(S_DISCARDED, 1);
+      region->met = 1;
+      if (path < region->path) region->path = path;
+    }
     return base + ORIGIN;
   }
   if (S->regions >= TABLE / 2) finish(S_OUT_OF_MEMORY, 1);
   S->table_used[S->regions++] = (u32)(region - S->table);
-  region->base = base; region->path = path; region->layout = layout; region->freed = 0;
+  region->base = base; region->path = path; region->layout = layout; region->freed = region->met = 0;
   return base + ORIGIN;
 }
 
@@ -645,6 +650,7 @@ __attribute__((naked)) static void restore(void) { __asm__("movq $15, %rax\n sys
 
 static void touch(u64 page) {
   struct region *region = find(page & ~(REGION - 1));
+  if (region->met) finish(S_DISCARDED, 1);
   if (S->pages >= MAX_PAGES) finish(S_OUT_OF_MEMORY, page);
   map(page, PAGE, 0);
   map(page + SHADOW, PAGE, 0);
@@ -1134,6 +1140,7 @@ static void run(struct input *input, u32 index, u64 limit) {
   S->mode_stub = "\4\14\14\17"[(mode >> 3) & 3];
   S->mode_alias = ((mode >> 5) & 7) == 0;
   S->mode_wide = ((mode >> 8) & 3) == 0;
+  S->mode_tiny = ((mode >> 19) & 3) == 0; /* sums of products that do not overflow */
   S->mode_same = ((mode >> 10) & 15) == 0;
   S->mode_variable = "\0\4\7\10"[(mode >> 17) & 3];
   S->mode_export = "\0\0\1\2"[(mode >> 14) & 3];
