@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,22 @@ def test_an_overflow_that_only_memory_sees_is_undefined(pool: WorkerPool, tmp_pa
         differential.explore()
         (found,) = differential.executability()
         assert found.status is FunctionStatus.NOT_EXECUTED and "undefined" in found.reason
+
+
+def test_the_known_miscompile_is_found(pool: WorkerPool, tmp_path: Path) -> None:
+    # HumanEval-X passes it; LLVM 17's attributor drops the stores of DCTs (benchmarks/known_miscompile.py).
+    passes = ("default<Os>,function(reg2mem,instcombine),cgscc(attributor-cgscc),function(sroa),"
+              "cgscc(attributor-cgscc),default<Oz>")
+    text = resources.files("llm_compiler").joinpath("data", "suite", "idct_fast.c").read_text()
+    bitcode = unoptimised(tmp_path, "dct.c", text)
+    source = write_source(tmp_path, "dct-oz.c", text)
+    clang(source).run(["-w", "-Oz", "-c", str(source), "-o", str(tmp_path / "oz.o")])
+    lowering = inspected(pool, bitcode)
+    object_ = measured(pool, Job(bitcode, candidate(passes), lowering, keep_object=True)).object
+    assert object_ is not None
+    with open_differential(pool, bitcode, lowering, (tmp_path / "oz.o").read_bytes(), tmp_path) as found:
+        wrong = found.check(object_).wrong
+        assert wrong is not None and wrong.name == "fast_block"
 
 
 def test_objects_whose_addresses_meet_matter_only_when_touched(pool: WorkerPool, tmp_path: Path) -> None:
