@@ -103,6 +103,21 @@ def test_q8_is_close(folder: Path, embedded: Embedded, tmp_path: Path) -> None:
     small.close()
 
 
+def test_the_command_that_converts(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from llm_compiler.cli import run
+
+    assert run(["convert", str(folder), "-o", str(tmp_path / "new" / "model.gguf")]) == 0
+    engine = Embedded(tmp_path / "new" / "model.gguf", tmp_path / "new" / "tokenizer.json", threads=1, slots=1)
+    assert engine.complete("<|ir|>", tokens=1)
+    engine.close()
+    capsys.readouterr()
+    for words, said in (([str(tmp_path)], "is missing"),
+                        ([str(folder), "--quantisation", "q2"], "no quantisation 'q2'")):
+        assert run(["convert", *words, "-o", str(tmp_path / "other.gguf")]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "other.gguf").exists()
+
+
 def test_what_cannot_be_run_is_told(folder: Path, embedded: Embedded, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not fit into 256"):
         embedded.complete(PROMPT * 9, tokens=8)

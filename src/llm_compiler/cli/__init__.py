@@ -11,6 +11,7 @@ import typer
 from llm_compiler import __version__
 from llm_compiler.cli import (
     check,
+    convert,
     corpus,
     corpus_index,
     dataset,
@@ -72,6 +73,7 @@ for command in (dataset_tasks.pretraining, dataset_tasks.emulation, dataset_flag
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(eval.app, name="eval")
 app.command("train")(train.train)
+app.command("convert")(convert.convert)
 app.command("plan")(plan.plan)
 
 _TO_CLANG = {"ignore_unknown_options": True, "allow_extra_args": True}

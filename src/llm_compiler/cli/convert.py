@@ -1,0 +1,37 @@
+"""`llmc convert`: a trained model as one GGUF file, which `--model` takes."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llm_compiler.cli.common import say
+from llm_compiler.errors import InputError, StorageError
+
+
+def convert(
+    folder: Annotated[Path, typer.Argument(
+        metavar="FOLDER", help="A Llama in transformers' form, as `llmc train` leaves one in RUN/model.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The GGUF file.")],
+    quantisation: Annotated[str, typer.Option(
+        metavar="NAME", help="Of weights: q8_0 (8 bits), f16 or f32.")] = "q8_0",
+) -> int:
+    """Write a model as one GGUF file, with tokenizer.json beside it."""
+    missing = [name for name in ("gguf", "safetensors") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} missing; pip install 'llm-compiler[train]'")
+    from llm_compiler.models.gguf_file import write_gguf
+
+    write_gguf(folder, output, quantisation=quantisation)
+    beside = output.parent / "tokenizer.json"
+    if not (beside.exists() and beside.samefile(folder / "tokenizer.json")):
+        try:
+            shutil.copyfile(folder / "tokenizer.json", beside)
+        except OSError as error:
+            raise StorageError(f"cannot write {beside}: {error.strerror}") from error
+    say(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+    return 0
