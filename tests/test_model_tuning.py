@@ -130,7 +130,8 @@ def test_results_are_kept_by_model(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from llm_compiler.cli import run
 
-    for words, said in ((["--strategy", "hybrid"], "needs a model; name one with --model"),
+    for words, said in ((["--strategy", "hybrid"], "no model for flags comes with llm-compiler yet; name one with"),
+                        (["--model", "embedded"], "no model for flags comes with llm-compiler yet; name one with"),
                         (["--model", str(tmp_path / "m.gguf")], "there is no model"),
                         (["--model", "m.gguf", "--strategy", "random"], "goes with model or hybrid")):
         assert run(["tune", str(EXAMPLE), *words]) == 2

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from llm_compiler.errors import InputError
 from llm_compiler.models import tokenizer as tokenizers
@@ -14,7 +15,8 @@ from llm_compiler.models.engine import EngineError, Sample, check_length, ranked
 
 
 class Embedded:
-    """A GGUF file and its tokenizer.json. threads: of the processor; slots: answers that are written at a time.
+    """A GGUF file and its tokenizer.json. context: tokens of prompt and answer together, never more than the model was
+    made for; threads: of the processor; slots: answers that are written at a time.
 
     Raises InputError for a file that is no model, EngineError when llama.cpp does not take it.
     """
@@ -27,7 +29,7 @@ class Embedded:
             import xllamacpp
         except ImportError as error:
             raise EngineError("xllamacpp is missing: pip install 'llm-compiler[model]'") from error
-        _check(model)
+        context = min(context, context_of(model) or context)
         self.tokenizer = tokenizers.load(tokenizer)
         self.context = context
         self.slots = slots
@@ -69,6 +71,8 @@ class Embedded:
             raise EngineError("the model is closed")
         try:
             told: Any = self._server.handle_completions(asked)
+            if "error" in told:
+                raise EngineError(f"the model gave no answer: {told['error'].get('message', told['error'])}")
             return ranked([self._sample(choice) for choice in told["choices"]])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise EngineError(f"the model gave no answer: {error}") from error
@@ -85,11 +89,49 @@ class Embedded:
         self._server = None
 
 
-def _check(model: Path) -> None:
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # of GGUF's types of values, in bytes
+_STRING, _ARRAY = 8, 9
+
+
+def context_of(model: Path) -> int | None:
+    """The context that a GGUF file says it was made for; None when it does not say. Raises InputError.
+
+    github.com/ggml-org/ggml, docs/gguf.md: magic, version, number of tensors and of keys, then the keys.
+    """
     try:
         with model.open("rb") as file:
-            magic = file.read(4)
+            if file.read(4) != b"GGUF":
+                raise InputError(f"{model} is no GGUF file")
+            _, _, keys = struct.unpack("<IQQ", file.read(20))
+            for _ in range(keys):
+                key = file.read(_number(file, 8))
+                kind = _number(file, 4)
+                if key.endswith(b".context_length") and kind in _SIZES:
+                    return _number(file, _SIZES[kind])
+                _skip(file, kind)
     except OSError as error:
         raise InputError(f"the model {model} cannot be read: {error.strerror}") from error
-    if magic != b"GGUF":
-        raise InputError(f"{model} is no GGUF file")
+    except (struct.error, KeyError):
+        pass  # cut off: llama.cpp says so
+    return None
+
+
+def _number(file: BinaryIO, size: int) -> int:
+    data = file.read(size)
+    if len(data) < size:
+        raise struct.error
+    return int.from_bytes(data, "little")
+
+
+def _skip(file: BinaryIO, kind: int) -> None:
+    if kind == _STRING:
+        file.seek(_number(file, 8), os.SEEK_CUR)
+    elif kind == _ARRAY:
+        inner, count = _number(file, 4), _number(file, 8)
+        if inner in _SIZES:
+            file.seek(count * _SIZES[inner], os.SEEK_CUR)
+        else:
+            for _ in range(count):
+                _skip(file, inner)
+    else:
+        file.seek(_SIZES[kind], os.SEEK_CUR)

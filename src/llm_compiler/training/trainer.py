@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from llm_compiler.corpus.schema import TRAIN, VALIDATION
+from llm_compiler.corpus.tokens import TOKENIZER
 from llm_compiler.errors import InputError, LlmcError, StorageError
 from llm_compiler.models.shapes import Shape, shape_of
 from llm_compiler.paths import write_atomically
@@ -327,8 +328,9 @@ class Run:
             shutil.rmtree(made, ignore_errors=True)
             try:
                 model.save_pretrained(made, state_dict=weights, safe_serialization=True)
-                if self.config.tokenizer:
-                    shutil.copy(self.config.tokenizer, made / "tokenizer.json")
+                tokenizer = Path(self.config.tokenizer or Path(self.config.data[0].folder) / TOKENIZER)
+                if self.config.tokenizer or tokenizer.exists():
+                    shutil.copy(tokenizer, made / TOKENIZER)
                 shutil.rmtree(target, ignore_errors=True)
                 os.rename(made, target)
             except OSError as error:
