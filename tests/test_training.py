@@ -287,6 +287,7 @@ def test_the_command_trains_and_goes_on(asked: Path, tmp_path: Path, capsys: pyt
     assert cli.run(["train", "-o", str(run), "--resume", *words]) == 0
     assert json.loads(capsys.readouterr().out)["reason"] == "the end is reached"
     assert (run / MODEL / "model.safetensors").exists() and list((run / "tensorboard").iterdir())
+    assert (run / MODEL / "tokenizer.json").read_bytes() == (asked / "tokenizer.json").read_bytes()
     for wrong, sentence in ((["flags"], "a run needs data"), (["six", "--data", str(asked)], "there is no stage 'six'"),
                             ([], "name a stage"), (["flags", "--data", str(asked), "--set", "rate=1"], "has no 'rate'"),
                             (["flags", "--data", f"{asked}=much"], "is no share"),
