@@ -9,7 +9,7 @@ engine: the same units by one and two local workers and by one and two Ray worke
 the pace is taken from the first finished unit to the last, so that starting Ray is not part of it. examples: IR and
 assembly examples a second, and the largest memory (PSS) of the whole process tree. plan: from measured costs to 4.5
 million programs, as Markdown; `--costs` of `examples` writes such a file or adds its stage to it; labels: adds what the
-stages of a file of labels have cost a program, searches of the sample included.
+stages of a file of labels have cost a program, searches of the sample included, and prints what they save.
 
 Form of the costs: {"quantities": {"program": 1, "function": 20.5}, "stages": [{"name": "…", "per": "function",
 "cpu_seconds": 0.01, "bytes": 4000, "compilations": 2, "labels": false}], "unit_seconds": [3.1, 2.2]}: quantities are
@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from llm_compiler.corpus.engine import Report, Unit, run
-from llm_compiler.tasks.labels.store import about
+from llm_compiler.tasks.labels.store import Labels, about
 from llm_compiler.tasks.pretraining import PretrainingOptions, PretrainingWork
 from llm_compiler.tasks.units import function_units
 
@@ -251,6 +251,27 @@ def labels(arguments: argparse.Namespace) -> None:
                 "name": f"{profile}, {stage}", "per": "program", "cpu_seconds": spent * each, "labels": True,
                 "bytes": size if stage == "verify" else 0, "compilations": counts.get("evaluations", 0) * each}]
     arguments.costs.write_text(json.dumps(costs, indent=1) + "\n")
+    table(arguments.labels)
+
+
+def table(path: Path) -> None:
+    """What the labels of a file save, by profile and kind of program."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in Labels(path).packed():
+        groups.setdefault((row["profile"], row["kind"]), []).append(row)
+    print("| labels | programs | smaller than -Oz | ran beside -Oz and agreed | verified | refused candidates | "
+          "total | mean | with options | compilations a label |\n|---|---|---|---|---|---|---|---|---|---|")
+    for (profile, kind), rows in sorted(groups.items()):
+        base = [row["baseline_bytes"] for row in rows]
+        best, optioned = ([min(size, row[name]) for size, row in zip(base, rows, strict=True)]
+                          for name in ("bytes", "options_bytes"))
+        mean = 100 * statistics.mean(1 - small / size for small, size in zip(best, base, strict=True))
+        print(f"| {profile}, {kind}s | {len(rows):,} | {sum(map(int.__lt__, best, base)):,} | "
+              f"{sum(row['verification'].startswith('agreed') for row in rows):,} | "
+              f"{sum(row['verified'] for row in rows):,} | {sum(row['wrong'] > 0 for row in rows):,} | "
+              f"{100 * (1 - sum(best) / sum(base)):.2f} % | {mean:.2f} % | "
+              f"{100 * (1 - sum(optioned) / sum(base)):.2f} % | "
+              f"{statistics.mean(row['evaluations'] for row in rows):.0f} |")
 
 
 def plan(arguments: argparse.Namespace) -> None:
