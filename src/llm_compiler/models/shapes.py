@@ -59,6 +59,7 @@ class Shape:
 def _shapes() -> dict[str, Shape]:
     found = [
         Shape("3m", 256, 2, 4, 2, 768, vocabulary=8192, context=4096),
+        Shape("4m", 256, 4, 4, 2, 768, vocabulary=4096, context=4096),
         Shape("8m", 256, 6, 4, 2, 768, context=8192),
         Shape("20m", 512, 6, 8, 2, 1280),
         Shape("34m", 512, 10, 8, 2, 1536),
