@@ -75,8 +75,10 @@ def served(model: Path, *, context: int = 8192, threads: int | None = None, slot
     in /v1, and its key. Raises as `Embedded` does.
     """
     server, key, _ = _open(model, context, threads, slots, special=False)
-    yield f"{server.listening_address.rstrip('/')}/v1", key
-    del server  # which stops it
+    try:
+        yield f"{server.listening_address.rstrip('/')}/v1", key
+    finally:
+        del server  # which stops it
 
 
 def _open(model: Path, context: int, threads: int | None, slots: int, *, special: bool) -> tuple[Any, str, int]:
