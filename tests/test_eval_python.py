@@ -136,7 +136,7 @@ task = json.loads(file.read_text())
 assert Path(task["include"]).exists() and Path("code_eval/code_eval.py").exists()
 assert os.environ["HF_HUB_OFFLINE"] == "1" and os.environ.get("HF_TOKEN") is None
 if task["task"] in answers["broken"]:
-    print("Traceback", "ValueError: the model is none", "", sep="\\n")
+    print("Traceback", "ValueError: the model is none", "Asking:  60%\\rAsking: 70%", sep="\\n")
     sys.exit(1)
 rows, passed = [], 0
 verdicts = open(os.environ["LLMC_VERDICTS"], "w")

@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from llm_compiler.models.server import Server
 
 _FIELDS = {HUMANEVAL: ("task_id", "prompt", "entry_point", "test"), MBPP: ("task_id", "text", "code", "test_list")}
 _NAME = "llmc_{}"
+_ERROR = re.compile(r"[\w.]*(Error|Exception|Interrupt)\b")
 _LONGEST = 300  # characters of what lm-eval says when it fails
 _CODE_EVAL = """import sys
 sys.path.append({root!r})
@@ -109,9 +111,7 @@ def ask(task: str, problems: Sequence[Problem], model: Model, folder: Path, *, s
         done = subprocess.run(words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=sink,
                               stderr=subprocess.STDOUT, check=False)
     if done.returncode:
-        lines = [f"exit code {done.returncode}", *log.read_text(errors="replace").split("\n")]
-        last = next(line.strip() for line in reversed(lines) if line.strip())
-        raise EngineError(f"lm-eval fails on {task}: {last[:_LONGEST]}")
+        raise EngineError(f"lm-eval fails on {task}: {_reason(log.read_text(errors='replace'), done.returncode)}")
     return read_answers(task, problems, folder)
 
 
@@ -142,6 +142,13 @@ def _write(task: str, problems: Sequence[Problem], folder: Path) -> None:
     (folder / "code_eval").mkdir()
     root = str(Path(llm_compiler.__file__).resolve().parent.parent)
     (folder / "code_eval" / "code_eval.py").write_text(_CODE_EVAL.format(root=root))
+
+
+def _reason(printed: str, code: int) -> str:
+    """The last error that a text tells of, else its last line."""
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.match(line)]
+    return (errors or lines or [f"exit code {code}"])[-1][:_LONGEST]
 
 
 def read_answers(task: str, problems: Sequence[Problem], folder: Path) -> list[Answer]:
