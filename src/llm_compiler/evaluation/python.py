@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from llm_compiler.errors import InputError
 from llm_compiler.evaluation.document import Section, Table, number, percent
 from llm_compiler.evaluation.harness import Model, ask
-from llm_compiler.evaluation.metrics import Interval, mean
+from llm_compiler.evaluation.metrics import Interval
 from llm_compiler.evaluation.pythonproblems import TASKS, Problem
 from llm_compiler.evaluation.pythonrun import PythonStatus
 from llm_compiler.evaluation.runs import Log, Run
@@ -19,6 +20,7 @@ from llm_compiler.validation import sandbox
 
 TASK = "python"
 _CACHE = "generations"
+_LOST = tuple(status for status in PythonStatus if status is not PythonStatus.PASSED)
 
 
 def check_confinement(unsafe: bool) -> None:
@@ -57,19 +59,21 @@ def section(log: Log) -> Section:
         if not statuses:
             continue
         count = statuses.total()
-        value = mean([100.0 * (status == PythonStatus.PASSED) for status in statuses.elements()])
-        table.add(task, number(count), number(statuses[PythonStatus.PASSED]), percent(value, 1),
+        value = wilson(statuses[PythonStatus.PASSED], count)
+        shown = Interval(100 * value.value, 100 * value.low, 100 * value.high)
+        table.add(task, number(count), number(statuses[PythonStatus.PASSED]), percent(shown, 1),
                   *(number(statuses[status]) for status in _LOST))
-        found.numbers[task] = {"problems": count, "pass_at_1": _fraction(value), "statuses": dict(statuses)}
+        found.numbers[task] = {"problems": count, "pass_at_1": value, "statuses": dict(statuses)}
     if table.rows:
         found.add(table)
     found.add(f"Prompts, ends of answers and scores are those of lm-eval {log.arguments.get('lm-eval', '?')}; programs "
-              "ran in llmc's sandbox.")
+              "ran in llmc's sandbox. Intervals are Wilson's, 95 %.")
     return found
 
 
-_LOST = tuple(status for status in PythonStatus if status is not PythonStatus.PASSED)
-
-
-def _fraction(value: Interval | None) -> Interval | None:
-    return value and Interval(value.value / 100, value.low / 100, value.high / 100)
+def wilson(solved: int, count: int) -> Interval:
+    """A share and Wilson's 95 % interval: a bootstrap of problems of which none was solved would have no width."""
+    share, z2 = solved / count, 1.96**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    reach = math.sqrt(z2 * (share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count)
+    return Interval(share, max(0.0, middle - reach), min(1.0, middle + reach))
