@@ -239,7 +239,7 @@ def test_more_problems_are_no_new_run(stand_in: dict[str, Any], files: dict[str,
     told = json.loads(out)[0]["numbers"]["mbpp"]
     assert told["problems"] == 2 and told["statuses"] == {"passed": 2}
     assert told["pass_at_1"] == pytest.approx({"value": 1.0, "low": 0.3424, "high": 1.0}, abs=1e-4)
-    # E. B. Wilson 1927, by hand.
+    # As scipy.stats.binomtest(…).proportion_ci(method="wilson") has it.
     assert python.wilson(0, 10) == Interval(0.0, 0.0, pytest.approx(0.2775, abs=1e-4))
     found = python.wilson(82, 164)
     assert (found.low, found.high) == pytest.approx((0.4243, 0.5757), abs=1e-4)
