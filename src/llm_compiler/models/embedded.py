@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,31 +26,9 @@ class Embedded:
 
     def __init__(self, model: Path, tokenizer: Path, *, context: int = 8192, threads: int | None = None,
                  slots: int = 8) -> None:
-        try:
-            import xllamacpp
-        except ImportError as error:
-            raise EngineError("xllamacpp is missing: pip install 'llm-compiler[model]'") from error
-        context = min(context, context_of(model) or context)
         self.tokenizer = tokenizers.load(tokenizer)
-        self.context = context
+        self._server, _, self.context = _open(model, context, threads, slots, special=True)
         self.slots = slots
-        params = xllamacpp.CommonParams()
-        params.model.path = str(model)
-        params.n_ctx = context * slots
-        params.n_parallel = slots
-        params.kv_unified = True
-        params.n_batch = params.n_ubatch = 512
-        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or len(os.sched_getaffinity(0))
-        params.warmup = False
-        params.special = True
-        params.verbosity = -1
-        params.ui = False
-        params.api_keys = [secrets.token_hex(16)]
-        try:
-            self._server: Any = xllamacpp.Server(params)
-        except Exception as error:  # whatever the wheel raises
-            raise EngineError(f"{model} cannot be run: {error}") from error
 
     def count(self, prompt: str) -> int:
         return len(self._encoded(prompt))
@@ -87,6 +66,46 @@ class Embedded:
 
     def close(self) -> None:
         self._server = None
+
+
+@contextmanager
+def served(model: Path, *, context: int = 8192, threads: int | None = None, slots: int = 1
+           ) -> Iterator[tuple[str, str]]:
+    """A GGUF file behind OpenAI's completions on this machine, for programs that ask a server: its address, which ends
+    in /v1, and its key. Raises as `Embedded` does.
+    """
+    server, key, _ = _open(model, context, threads, slots, special=False)
+    try:
+        yield f"{server.listening_address.rstrip('/')}/v1", key
+    finally:
+        del server  # which stops it
+
+
+def _open(model: Path, context: int, threads: int | None, slots: int, *, special: bool) -> tuple[Any, str, int]:
+    """llama.cpp's server, its key, and the context of each answer. special: marks such as the end are told as text."""
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise EngineError("xllamacpp is missing: pip install 'llm-compiler[model]'") from error
+    context = min(context, context_of(model) or context)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(model)
+    params.n_ctx = context * slots
+    params.n_parallel = slots
+    params.kv_unified = True
+    params.n_batch = params.n_ubatch = 512
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or len(os.sched_getaffinity(0))
+    params.warmup = False
+    params.special = special
+    params.verbosity = -1
+    params.ui = False
+    key = secrets.token_hex(16)
+    params.api_keys = [key]
+    try:
+        return xllamacpp.Server(params), key, context
+    except Exception as error:  # whatever the wheel raises
+        raise EngineError(f"{model} cannot be run: {error}") from error
 
 
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # of GGUF's types of values, in bytes
