@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -124,6 +125,9 @@ def test_what_cannot_be_run_is_told(folder: Path, embedded: Embedded, tmp_path: 
     (tmp_path / "cut.gguf").write_bytes((folder / "model.gguf").read_bytes()[:3000])
     with pytest.raises(EngineError, match="cannot be run"):
         Embedded(tmp_path / "cut.gguf", folder / "tokenizer.json")
+    (tmp_path / "huge.gguf").write_bytes(b"GGUF" + struct.pack("<IQQQ", 3, 1, 1, 1 << 62) + b"key")
+    with pytest.raises(EngineError, match="cannot be run"):
+        Embedded(tmp_path / "huge.gguf", folder / "tokenizer.json")
     (tmp_path / "no.gguf").write_bytes(b"text")
     with pytest.raises(InputError, match="is no GGUF file"):
         Embedded(tmp_path / "no.gguf", folder / "tokenizer.json")

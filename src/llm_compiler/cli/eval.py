@@ -341,16 +341,14 @@ def _made(task: str, output: Path, suite: Suite | None, seed: int, arguments: Ma
     """Make the run, or what is left of it, and its report. Exit code 1 when the model was lost on the way."""
     from llm_compiler.evaluation.report import report_of
     from llm_compiler.evaluation.runs import Run, fingerprint, read
-    from llm_compiler.inference.backend import EMBEDDED, embedded_model
     from llm_compiler.models.engine import EngineError
 
     decides: dict[str, Any] = {**arguments, "model": model, "label": _label(model)}
+    file = None if model is None else Path(model.rpartition(":")[0] if ".py:" in model else model)
     if backend is not None:
         decides |= {"form": str(backend.form), "context": backend.engine.context}
-    if backend is not None and model == EMBEDDED:
-        model = str(embedded_model(task))
-    file = Path((model or "").rpartition(":")[0] if ".py:" in (model or "") else model or "")
-    if model and "://" not in model and file.exists():
+        file = backend.file
+    if file is not None and file.exists():
         decides["fingerprint"] = fingerprint(file)
     about: dict[str, Any] = {"command": sys.argv[1:]}
     if suite is not None:

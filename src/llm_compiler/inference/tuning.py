@@ -13,12 +13,11 @@ from llm_compiler.corpus.extraction import extract
 from llm_compiler.corpus.moduletext import ModuleText
 from llm_compiler.errors import InputError
 from llm_compiler.inference import asking
-from llm_compiler.inference.backend import Backend, Form, whole
+from llm_compiler.inference.backend import Backend, Form
 from llm_compiler.llvm.job import Reading
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.models.local import Local
-from llm_compiler.tasks import prompts
 from llm_compiler.tasks.compact import compact
 from llm_compiler.tasks.grammar import pass_list_grammar
 from llm_compiler.tasks.labels.search import list_space
@@ -108,8 +107,7 @@ class ModelProposer:
                 counts[f"questions {told.problem}"] += 1
                 break
             for sample in told.samples:
-                parsed = (prompts.parse_compact_flags(whole(sample)) if short
-                          else prompts.parse_flags(sample.text))
+                parsed = self.backend.passes(sample)
                 if isinstance(parsed, Unparsed) or not sample.finished:
                     counts["answers that are no pass list"] += 1
                 else:

@@ -91,6 +91,7 @@ class Embedded:
 
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # of GGUF's types of values, in bytes
 _STRING, _ARRAY = 8, 9
+_LONGEST_KEY = 65_535  # bytes
 
 
 def context_of(model: Path) -> int | None:
@@ -104,7 +105,7 @@ def context_of(model: Path) -> int | None:
                 raise InputError(f"{model} is no GGUF file")
             _, _, keys = struct.unpack("<IQQ", file.read(20))
             for _ in range(keys):
-                key = file.read(_number(file, 8))
+                key = file.read(min(_number(file, 8), _LONGEST_KEY))
                 kind = _number(file, 4)
                 if key.endswith(b".context_length") and kind in _SIZES:
                     return _number(file, _SIZES[kind])
