@@ -93,7 +93,7 @@ def tune(
     if strategy is None:
         strategy = "adaptive" if model is None else "hybrid"
     if strategy in WITH_MODEL:
-        from llm_compiler.inference.backend import EMBEDDED, backend_for
+        from llm_compiler.inference.backend import backend_for
         from llm_compiler.inference.tuning import ModelProposer
     if profile not in list(Profile):
         raise InputError(f"unknown profile '{profile}'; use {' or '.join(Profile)}")
@@ -113,7 +113,7 @@ def tune(
         if options.strategy in WITH_MODEL:
             backend = stack.enter_context(backend_for(
                 "flags", model, tokenizer=tokenizer, name=model_name, form=form, context=context))
-            proposer = ModelProposer.of(backend, model or EMBEDDED, options, samples=samples)
+            proposer = ModelProposer.of(backend, options, samples=samples)
         return _tune_all(units, options, proposer, json_lines=json_lines)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from llm_compiler.errors import InputError, LlmcError
+
+_ENDS = 1 << 20  # bytes at either end of a file that identify it, beside its size
 
 
 class EngineError(LlmcError):
@@ -60,3 +65,24 @@ def ranked(samples: Sequence[Sample]) -> list[Sample]:
     for sample in sorted(samples, key=lambda sample: (not sample.finished, -(sample.logprob or 0.0), sample.text)):
         kept.setdefault(sample.text, sample)
     return list(kept.values())
+
+
+def fingerprint(*paths: Path) -> str:
+    """What tells one model from another: a hash of the names, sizes and both ends of its files and folders.
+
+    Raises InputError for a file that cannot be read.
+    """
+    found = hashlib.sha256()
+    for path in paths:
+        files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+        try:
+            for item in files:
+                size = item.stat().st_size
+                found.update(f"{item.relative_to(path) if item != path else ''} {size}\n".encode())
+                with item.open("rb") as file:
+                    found.update(file.read(_ENDS))
+                    file.seek(max(0, size - _ENDS), os.SEEK_SET)
+                    found.update(file.read(_ENDS))
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    return found.hexdigest()[:32]
