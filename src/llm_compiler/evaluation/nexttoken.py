@@ -15,6 +15,7 @@ from llm_compiler.evaluation.suites import Item, Suite
 from llm_compiler.evaluation.words import unfinished, where
 from llm_compiler.models import local
 from llm_compiler.models import tokenizer as tokenizers
+from llm_compiler.models.engine import check_vocabulary
 from llm_compiler.tasks import prompts
 from llm_compiler.tasks.assembly import comment_mark, compact_assembly
 from llm_compiler.tasks.compact import compact
@@ -51,6 +52,7 @@ class Scorer:
         if self.context < 2:
             raise InputError("a context has at least 2 tokens")
         self.tokenizer = tokenizers.load(folder / "tokenizer.json")
+        check_vocabulary(self.tokenizer.get_vocab_size(), config.get("vocab_size"), folder / "tokenizer.json")
         self._model, self.device = local.load(folder, device)
         self.compacts = self.tokenizer.token_to_id(prompts.DISASSEMBLE) is not None
         self._begin = next((found for mark in _BEGIN if (found := self.tokenizer.token_to_id(mark)) is not None), None)

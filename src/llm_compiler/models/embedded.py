@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from llm_compiler.errors import InputError
 from llm_compiler.models import tokenizer as tokenizers
-from llm_compiler.models.engine import EngineError, Sample, check_length, ranked
+from llm_compiler.models.engine import EngineError, Sample, check_length, check_vocabulary, first_line, ranked
 
 
 class Embedded:
@@ -29,8 +29,10 @@ class Embedded:
             import xllamacpp
         except ImportError as error:
             raise EngineError("xllamacpp is missing: pip install 'llm-compiler[model]'") from error
-        context = min(context, context_of(model) or context)
+        longest, known = told_by(model)
+        context = min(context, longest or context)
         self.tokenizer = tokenizers.load(tokenizer)
+        check_vocabulary(self.tokenizer.get_vocab_size(), known, tokenizer)
         self.context = context
         self.slots = slots
         params = xllamacpp.CommonParams()
@@ -49,7 +51,7 @@ class Embedded:
         try:
             self._server: Any = xllamacpp.Server(params)
         except Exception as error:  # whatever the wheel raises
-            raise EngineError(f"{model} cannot be run: {error}") from error
+            raise EngineError(f"{model} cannot be run; it may be damaged, or too large: {first_line(error)}") from error
 
     def count(self, prompt: str) -> int:
         return len(self._encoded(prompt))
@@ -75,7 +77,7 @@ class Embedded:
                 raise EngineError(f"the model gave no answer: {told['error'].get('message', told['error'])}")
             return ranked([self._sample(choice) for choice in told["choices"]])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise EngineError(f"the model gave no answer: {error}") from error
+            raise EngineError(f"the model gave no answer: {first_line(error)}") from error
 
     def _sample(self, choice: Mapping[str, Any]) -> Sample:
         content = (choice.get("logprobs") or {}).get("content") or []
@@ -94,11 +96,12 @@ _STRING, _ARRAY = 8, 9
 _LONGEST_KEY = 65_535  # bytes
 
 
-def context_of(model: Path) -> int | None:
-    """The context that a GGUF file says it was made for; None when it does not say. Raises InputError.
+def told_by(model: Path) -> tuple[int | None, int | None]:
+    """The context that a GGUF file says it was made for, and how many tokens it knows; None for what it does not say.
 
-    github.com/ggml-org/ggml, docs/gguf.md: magic, version, number of tensors and of keys, then the keys.
+    Raises InputError. github.com/ggml-org/ggml, docs/gguf.md: magic, version, number of tensors and of keys, the keys.
     """
+    context = tokens = None
     try:
         with model.open("rb") as file:
             if file.read(4) != b"GGUF":
@@ -108,13 +111,18 @@ def context_of(model: Path) -> int | None:
                 key = file.read(min(_number(file, 8), _LONGEST_KEY))
                 kind = _number(file, 4)
                 if key.endswith(b".context_length") and kind in _SIZES:
-                    return _number(file, _SIZES[kind])
-                _skip(file, kind)
+                    context = _number(file, _SIZES[kind])
+                elif key == b"tokenizer.ggml.tokens" and kind == _ARRAY:
+                    tokens = _skip_array(file)
+                else:
+                    _skip(file, kind)
+                if context is not None and tokens is not None:
+                    break
     except OSError as error:
         raise InputError(f"the model {model} cannot be read: {error.strerror}") from error
-    except (struct.error, KeyError):
-        pass  # cut off: llama.cpp says so
-    return None
+    except (struct.error, KeyError, OverflowError, RecursionError):
+        pass  # cut off or damaged: llama.cpp says so
+    return context, tokens
 
 
 def _number(file: BinaryIO, size: int) -> int:
@@ -128,11 +136,17 @@ def _skip(file: BinaryIO, kind: int) -> None:
     if kind == _STRING:
         file.seek(_number(file, 8), os.SEEK_CUR)
     elif kind == _ARRAY:
-        inner, count = _number(file, 4), _number(file, 8)
-        if inner in _SIZES:
-            file.seek(count * _SIZES[inner], os.SEEK_CUR)
-        else:
-            for _ in range(count):
-                _skip(file, inner)
+        _skip_array(file)
     else:
         file.seek(_SIZES[kind], os.SEEK_CUR)
+
+
+def _skip_array(file: BinaryIO) -> int:
+    """How many elements it has."""
+    inner, count = _number(file, 4), _number(file, 8)
+    if inner in _SIZES:
+        file.seek(count * _SIZES[inner], os.SEEK_CUR)
+    else:
+        for _ in range(count):
+            _skip(file, inner)
+    return count

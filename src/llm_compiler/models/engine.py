@@ -59,6 +59,17 @@ def check_length(prompt: int, tokens: int, context: int) -> None:
         raise InputError(f"the prompt has {prompt} tokens; with an answer of {tokens} it does not fit into {context}")
 
 
+def check_vocabulary(tokens: int, known: object, tokenizer: Path) -> None:
+    """Raises InputError when a tokenizer has more tokens than the model knows, if it tells that."""
+    if isinstance(known, int) and tokens > known:
+        raise InputError(f"{tokenizer} has {tokens} tokens and the model {known}: it belongs to another model")
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of a library says, on one line."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def ranked(samples: Sequence[Sample]) -> list[Sample]:
     """Each answer once, finished ones first, the likelier first."""
     kept: dict[str, Sample] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.errors import InputError
-from llm_compiler.models.engine import EngineError, Sample, check_length, ranked
+from llm_compiler.models.engine import EngineError, Sample, check_length, check_vocabulary, first_line, ranked
 
 
 def configuration(folder: Path) -> dict[str, Any]:
@@ -18,9 +18,12 @@ def configuration(folder: Path) -> dict[str, Any]:
     if any(importlib.util.find_spec(name) is None for name in ("torch", "transformers")):
         raise EngineError("torch and transformers are missing: pip install 'llm-compiler[train]'")
     try:
-        found: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        found = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} holds no model that transformers reads: {error}") from error
+        said = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{folder} holds no model that transformers reads: config.json: {said}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("max_position_embeddings", 1), int):
+        raise InputError(f"{folder} holds no model that transformers reads: its config.json is none of a model")
     return found
 
 
@@ -30,19 +33,19 @@ def load(folder: Path, device: str | None = None) -> tuple[Any, str]:
     from transformers import AutoModelForCausalLM
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    with told_of(folder):
+    with told_of(folder, "cannot be loaded"):
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
         return model.to(device).eval(), device
 
 
 @contextlib.contextmanager
-def told_of(folder: Path) -> Iterator[None]:
+def told_of(folder: Path, what: str) -> Iterator[None]:
     """Whatever the libraries raise, as one sentence."""
     try:
         yield
     except Exception as error:
-        raise EngineError(f"the model in {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise EngineError(f"the model in {folder} {what}: {first_line(error)}") from error
 
 
 class Local:
@@ -55,11 +58,14 @@ class Local:
 
     def __init__(self, folder: Path, *, device: str | None = None, context: int | None = None) -> None:
         config = configuration(folder)
-        self.context = context or int(config.get("max_position_embeddings", 4096))
+        longest = config.get("max_position_embeddings", 4096)
+        self.folder = folder
+        self.context = min(context or longest, longest)
         from transformers import PreTrainedTokenizerFast
 
-        with told_of(folder):
+        with told_of(folder, "cannot be loaded"):
             self._tokenizer: Any = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+        check_vocabulary(len(self._tokenizer), config.get("vocab_size"), folder / "tokenizer.json")
         self._model, self.device = load(folder, device)
         ends = [self._tokenizer.convert_tokens_to_ids(mark) for mark in ("<|end|>", "</s>", "<|endoftext|>")]
         self._ends = [number for number in ends if number is not None and number != self._tokenizer.unk_token_id]
@@ -78,7 +84,7 @@ class Local:
         torch.manual_seed(seed)
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {
             "do_sample": False}
-        with torch.no_grad():
+        with torch.no_grad(), told_of(self.folder, "gave no answer"):
             out = self._model.generate(
                 ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, num_return_sequences=samples,
                 eos_token_id=self._ends or None, pad_token_id=(self._ends or [0])[0], return_dict_in_generate=True,
