@@ -59,6 +59,8 @@ class Local:
     def __init__(self, folder: Path, *, device: str | None = None, context: int | None = None) -> None:
         config = configuration(folder)
         longest = config.get("max_position_embeddings", 4096)
+        if not (folder / "tokenizer.json").exists():
+            raise InputError(f"there is no tokenizer {folder / 'tokenizer.json'}")
         self.folder = folder
         self.context = min(context or longest, longest)
         from transformers import PreTrainedTokenizerFast
