@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -125,7 +126,14 @@ def test_the_command_that_converts(folder: Path, tmp_path: Path, capsys: pytest.
                         ([str(folder), "--quantisation", "q2"], "no quantisation 'q2'")):
         assert run(["convert", *words, "-o", str(tmp_path / "other.gguf")]) == 2
         assert said in capsys.readouterr().err
-    assert not (tmp_path / "other.gguf").exists()
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert run(["convert", str(folder), "-o", str(tmp_path / "other.gguf")]) == 2
+    assert "is another model's" in capsys.readouterr().err
+    shutil.copytree(folder, tmp_path / "bare")
+    (tmp_path / "bare" / "config.json").write_text('{"model_type": "llama"}')
+    assert run(["convert", str(tmp_path / "bare"), "-o", str(tmp_path / "bare" / "other.gguf")]) == 2
+    assert "holds no Llama" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*other.gguf*"))
 
 
 def test_what_cannot_be_run_is_told(folder: Path, embedded: Embedded, tmp_path: Path) -> None:
@@ -134,6 +142,9 @@ def test_what_cannot_be_run_is_told(folder: Path, embedded: Embedded, tmp_path: 
     (tmp_path / "cut.gguf").write_bytes((folder / "model.gguf").read_bytes()[:3000])
     with pytest.raises(EngineError, match="cannot be run"):
         Embedded(tmp_path / "cut.gguf", folder / "tokenizer.json")
+    (tmp_path / "huge.gguf").write_bytes(b"GGUF" + struct.pack("<IQQQ", 3, 1, 1, 1 << 62) + b"key")
+    with pytest.raises(EngineError, match="cannot be run"):
+        Embedded(tmp_path / "huge.gguf", folder / "tokenizer.json")
     (tmp_path / "no.gguf").write_bytes(b"text")
     with pytest.raises(InputError, match="is no GGUF file"):
         Embedded(tmp_path / "no.gguf", folder / "tokenizer.json")
@@ -141,7 +152,19 @@ def test_what_cannot_be_run_is_told(folder: Path, embedded: Embedded, tmp_path: 
         Embedded(tmp_path / "none.gguf", folder / "tokenizer.json")
     with pytest.raises(InputError, match="holds no model"):
         Local(tmp_path)
+    make_tokenizer(tmp_path, 700)
+    with pytest.raises(InputError, match="it belongs to another model"):
+        Embedded(folder / "model.gguf", tmp_path / "tokenizer.json")
     shutil.copytree(folder, tmp_path / "copy")
+    shutil.copy(tmp_path / "tokenizer.json", tmp_path / "copy")
+    with pytest.raises(InputError, match="it belongs to another model"):
+        Local(tmp_path / "copy")
+    shutil.copy(folder / "tokenizer.json", tmp_path / "copy")
+    for config in ("[]", '{"max_position_embeddings": null}'):
+        (tmp_path / "none").mkdir(exist_ok=True)
+        (tmp_path / "none" / "config.json").write_text(config)
+        with pytest.raises(InputError, match="holds no model"):
+            Local(tmp_path / "none")
     (tmp_path / "copy" / "model.safetensors").write_bytes(b"1234567890")
     with pytest.raises(EngineError, match="cannot be loaded"):
         Local(tmp_path / "copy")
@@ -162,7 +185,7 @@ def test_answers_are_ranked_once_each() -> None:
 @pytest.fixture
 def server() -> Iterator[tuple[str, dict[str, Any]]]:
     """A server whose answer is `told`, and what it was asked."""
-    told: dict[str, Any] = {"status": 200, "body": b"", "wait": 0.0, "asked": None}
+    told: dict[str, Any] = {"status": 200, "body": b"", "wait": 0.0, "asked": None, "length": None}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -170,6 +193,8 @@ def server() -> Iterator[tuple[str, dict[str, Any]]]:
             told["headers"] = dict(self.headers)
             time.sleep(told["wait"])
             self.send_response(told["status"])
+            if told["length"]:
+                self.send_header("Content-Length", told["length"])
             self.end_headers()
             self.wfile.write(told["body"])
 
@@ -199,15 +224,27 @@ def test_a_server_is_asked_and_read(server: tuple[str, dict[str, Any]]) -> None:
 
 def test_a_server_that_fails_is_told(server: tuple[str, dict[str, Any]]) -> None:
     address, told = server
-    for status, body, sentence in ((500, b"no  memory", "refuses with 500: no memory"), (200, b"<html>", "no JSON"),
-                                   (200, b'{"choices": [{}]}', "no completion"), (200, b"[]", "no completion")):
+    for status, body, sentence in ((500, b"no  memory", "refuses with 500: no memory"), (503, b"", "refuses with 503$"),
+                                   (200, b"<html>", "no JSON"), (200, b"\xff", "no JSON"),
+                                   (200, b"[" * 100_000, "no JSON"), (200, b'{"choices": [{}]}', "no completion"),
+                                   (200, b"[]", "no completion"), (200, b'{"choices": []}', "no completion"),
+                                   (200, b'{"choices": [{"text": null}]}', "no completion"),
+                                   (200, b'{"choices": [{"text": "", "logprobs": 7}]}', "no completion")):
         told["status"], told["body"] = status, body
         with pytest.raises(EngineError, match=sentence):
             Server(address).complete("x")
+    told["body"] = b'{"choices": [{"text": "\\ud800", "logprobs": {"token_logprobs": [NaN]}}]}'
+    assert Server(address).complete("x") == [Sample("?", 1, False, None)]
+    told["length"] = "1000"
+    with pytest.raises(EngineError, match="breaks off"):
+        Server(address).complete("x")
     told["wait"] = 1.0
     with pytest.raises(EngineError, match="gave no answer in 0 s"):
         Server(address, seconds=0.1).complete("x")
     with pytest.raises(EngineError, match="cannot be reached"):
         Server("http://127.0.0.1:9/v1").complete("x")
-    with pytest.raises(InputError, match="is no address"):
-        Server("localhost")
+    for none in ("localhost", "http://", "http://localhost:x/v1", "http://a b/v1", "http://[::1/v1", "ftp://a/v1"):
+        with pytest.raises(InputError, match="is no address"):
+            Server(none)
+    with pytest.raises(InputError, match="LLMC_API_KEY"):
+        Server(address, key="a\nb")

@@ -8,7 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ from llm_compiler.evaluation.runs import Run, RunStatus
 from llm_compiler.inference.backend import Backend, Form
 from llm_compiler.llvm.job import Limits
 from llm_compiler.llvm.objectfile import measure
-from llm_compiler.models.engine import EngineError, Sample
+from llm_compiler.models.engine import EngineError, Sample, fingerprint
 from llm_compiler.tasks import disassembly as disassembling
 from llm_compiler.tasks import emulation as emulating
 from llm_compiler.tasks import pretraining, prompts
@@ -243,10 +243,10 @@ def test_a_run_of_other_arguments_is_refused(tmp_path: Path) -> None:
 
 def test_fingerprints_tell_models_apart(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 100)
-    one = runs.fingerprint(tmp_path / "a")
-    assert one == runs.fingerprint(tmp_path / "a")
+    one = fingerprint(tmp_path / "a")
+    assert one == fingerprint(tmp_path / "a")
     (tmp_path / "a").write_bytes(b"x" * 99 + b"y")
-    assert runs.fingerprint(tmp_path / "a") != one and runs.fingerprint(tmp_path)
+    assert fingerprint(tmp_path / "a") != one and fingerprint(tmp_path)
 
 
 # --- suites ------------------------------------------------------------------------------------------------------
@@ -820,6 +820,22 @@ def test_the_commands_of_code(emulated: Path, disassembled: Path, tmp_path: Path
     assert runs.read(tmp_path / "a").arguments["form"] == "reference"
     code, out, _ = llmc(capsys, "eval", "disassembly", disassembled, "-o", tmp_path / "b", "--levels", "Oz", *words)
     assert code == 0 and "| x86_64 -Oz assembly | 2 | 2 | 2: 100.0 %" in out
+
+
+def test_the_model_that_comes_with_the_package(emulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = {"emulation": tmp_path / "model.gguf"}  # sizes are what a model of emulation tells first
+    shipped["emulation"].write_bytes(b"weights")
+    monkeypatch.setattr("llm_compiler.inference.backend.embedded_model", shipped.__getitem__)
+    monkeypatch.setattr("llm_compiler.inference.backend.open_backend",
+                        lambda model, **options: replace(backend(garbage), files=(Path(model),)))
+    words = ["eval", "size", emulated, "-o", tmp_path / "run", "--model", "embedded", "--limit", "1"]
+    code, out, _ = llmc(capsys, *words)
+    assert code == 0 and "## Prediction of sizes: embedded" in out
+    assert runs.read(tmp_path / "run").arguments["fingerprint"] == fingerprint(shipped["emulation"])
+    shipped["emulation"].write_bytes(b"others")
+    code, out, err = llmc(capsys, *words)
+    assert code == 2 and not out and "holds a run with another fingerprint" in err
 
 
 @pytest.mark.parametrize(("words", "said"), [

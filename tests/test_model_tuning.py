@@ -13,6 +13,7 @@ from llm_compiler.errors import InputError
 from llm_compiler.inference.backend import Backend, Form
 from llm_compiler.inference.tuning import ModelProposer
 from llm_compiler.models.engine import EngineError, Sample
+from llm_compiler.models.server import Server
 from llm_compiler.tasks import prompts
 from llm_compiler.tuning.budget import Budget
 from llm_compiler.tuning.result import TuningStatus
@@ -54,7 +55,7 @@ class Down(Fake):
 
 
 def tuned(engine: Fake, options: TuningOptions = OPTIONS, form: Form = Form.COMPACT) -> Any:
-    proposer = ModelProposer(Backend(engine, form), "fake", samples=3)
+    proposer = ModelProposer(Backend(engine, form), samples=3)
     with Tuner(options, proposer=proposer) as tuner:
         return tuner.tune(EXAMPLE)
 
@@ -121,10 +122,30 @@ def test_results_are_kept_by_model(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first, again = Fake(*FIRST), Fake(*FIRST)
     one, two = tuned(first, kept), tuned(again, kept)
     assert first.prompts and not again.prompts and one.best == two.best
-    other = ModelProposer(Backend(again, Form.COMPACT), "another", samples=3)
+    (tmp_path / "model.gguf").write_bytes(b"another")
+    other = ModelProposer(Backend(again, Form.COMPACT, files=(tmp_path / "model.gguf",)), samples=3)
     with Tuner(kept, proposer=other) as tuner:
         tuner.tune(EXAMPLE)
     assert again.prompts
+
+
+def test_what_makes_it_another_model(tmp_path: Path) -> None:
+    def identity(engine: Any = Fake(), *files: Path, form: Form = Form.COMPACT) -> str:
+        return ModelProposer(Backend(engine, form, files=files)).identity
+
+    model, tokenizer = tmp_path / "model.gguf", tmp_path / "tokenizer.json"
+    model.write_bytes(b"weights")
+    tokenizer.write_text("{}")
+    seen = [identity(Fake(), model, tokenizer)]
+    assert identity(Fake(), model, tokenizer) == seen[0]
+    model.write_bytes(b"Weights")
+    seen.append(identity(Fake(), model, tokenizer))
+    tokenizer.write_text("{ }")
+    seen += [identity(Fake(), model, tokenizer), identity(Fake(context=512), model, tokenizer),
+             identity(Fake(), model, tokenizer, form=Form.REFERENCE)]
+    seen += [identity(Server(address, name))
+             for address in ("http://a/v1", "http://b/v1") for name in ("", "one", "two")]
+    assert len(set(seen)) == len(seen) == 11
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

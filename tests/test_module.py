@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,24 @@ from llm_compiler.llvm.target import (
 )
 from samples import IR, OPTNONE_IR
 from support import HAS_PROC
+
+DEBUG_IR = """define void @one() !dbg !2 {
+  ret void, !dbg !4
+}
+define void @two() {
+  ret void
+}
+!llvm.module.flags = !{!0}
+!llvm.dbg.cu = !{!1}
+!0 = !{i32 2, !"Debug Info Version", i32 3}
+!1 = distinct !DICompileUnit(language: DW_LANG_C99, file: !3, emissionKind: FullDebug)
+!2 = distinct !DISubprogram(name: "one", scope: !3, file: !3, line: 1, type: !5, unit: !1,
+                            spFlags: DISPFlagDefinition)
+!3 = !DIFile(filename: "a.c", directory: "/")
+!4 = !DILocation(line: 1, scope: !2)
+!5 = !DISubroutineType(types: !6)
+!6 = !{null}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +198,23 @@ def test_the_verifier_is_asked(context: Context, module: Module) -> None:
     broken = context.parse(b"define i32 @f() {\n  %a = add i32 %b, 1\n  %b = add i32 1, 1\n  ret i32 %a\n}\n")
     said = broken.verify()
     assert said is not None and "does not dominate all uses" in said
+    module.check_result()
+    with pytest.raises(PipelineError, match=r"^the verifier refuses the result: function 'f' is broken$"):
+        broken.check_result()
+
+
+def test_broken_debug_information_is_dropped_as_readers_do(context: Context) -> None:
+    module = context.parse(DEBUG_IR.encode())
+    module.check_result()
+    dll = ctypes.CDLL(str(module.lib.path))
+    first, second = (ctypes.c_void_p(function) for function in module.functions())
+    dll.LLVMGetSubprogram.restype = ctypes.c_void_p
+    dll.LLVMSetSubprogram(second, ctypes.c_void_p(dll.LLVMGetSubprogram(first)))  # one belongs to one function
+    said = module.verify()
+    assert said is not None and "DISubprogram attached to more than one function" in said
+    assert "!dbg" in module.text()
+    module.check_result()
+    assert "!dbg" not in module.text() and module.verify() is None
 
 
 def test_functions_and_optnone(context: Context) -> None:

@@ -21,7 +21,7 @@ from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.llvm.target import Lowering
 from llm_compiler.llvm.worker import WorkerPool, reproduction
 from llm_compiler.tuning import data
-from samples import IR, OPTNONE_IR, PROGRAMS
+from samples import EXCEPTIONS, IR, OPTNONE_IR, PROGRAMS
 from support import HAS_PROC, candidate, children, eventually, inspected, measured, state, unoptimised
 
 ENDLESS = "repeat<1000000000>(function(instcombine))"
@@ -248,6 +248,19 @@ def test_inspection_of_bad_input(pool: WorkerPool, tmp_path: Path, content: byte
     with pytest.raises(ValueError, match=message):
         raise ValueError(found.message)
     assert "\n" not in found.message
+
+
+def test_code_that_passes_break_is_refused_alike_however_it_is_asked(tmp_path: Path, clang: str) -> None:
+    path = unoptimised(tmp_path, "exceptions.cc", EXCEPTIONS)
+    said = set()
+    for _ in range(3):  # what is written of it differs from process to process
+        with WorkerPool(1, crash_folder=tmp_path) as pool:
+            for options in ({"verify": True}, {}, {"lower": False}, {"whole": True}, {"keep_below": 1 << 30}):
+                outcome = pool.run(job(path, "default<Oz>,function(structurizecfg)", **options))
+                said.add((outcome.status, outcome.message))
+    assert len(said) == 1, said
+    (status, message), = said
+    assert status is Status.INVALID and message.startswith("the verifier refuses the result: function '")
 
 
 # --- the pool ---

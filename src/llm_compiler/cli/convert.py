@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llm_compiler.cli.common import say
-from llm_compiler.errors import InputError, StorageError
+from llm_compiler.errors import InputError
+from llm_compiler.paths import write_atomically
 
 
 def convert(
@@ -26,12 +26,11 @@ def convert(
         raise InputError(f"{' and '.join(missing)} missing; pip install 'llm-compiler[train]'")
     from llm_compiler.models.gguf_file import write_gguf
 
+    beside, own = output.parent / "tokenizer.json", folder / "tokenizer.json"
+    if beside.exists() and not output.exists() and own.exists() and beside.read_bytes() != own.read_bytes():
+        raise InputError(f"{beside} is another model's, and {output.name} would be read with it; choose another folder")
     write_gguf(folder, output, quantisation=quantisation)
-    beside = output.parent / "tokenizer.json"
-    if not (beside.exists() and beside.samefile(folder / "tokenizer.json")):
-        try:
-            shutil.copyfile(folder / "tokenizer.json", beside)
-        except OSError as error:
-            raise StorageError(f"cannot write {beside}: {error.strerror}") from error
+    if not (beside.exists() and beside.samefile(own)):
+        write_atomically(beside, own.read_bytes())
     say(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     return 0

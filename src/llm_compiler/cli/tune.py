@@ -113,7 +113,7 @@ def tune(
         if options.strategy in WITH_MODEL:
             backend = stack.enter_context(backend_for(
                 "flags", model, tokenizer=tokenizer, name=model_name, form=form, context=context))
-            proposer = ModelProposer.of(backend, model or "embedded", options, samples=samples)
+            proposer = ModelProposer.of(backend, options, samples=samples)
         return _tune_all(units, options, proposer, json_lines=json_lines)
 
 

@@ -71,7 +71,7 @@ def _judged(item: Item, options: EmulationOptions, backend: Backend, pool: Worke
     if found.problem:
         return found.problem, {**values, "message": found.message}
     sample = found.samples[0]
-    answer = asking.emulated(backend, sample)
+    answer = backend.emulated(sample)
     values |= {"tokens": sample.tokens, "logprob": sample.logprob}
     if isinstance(answer, Unparsed):
         return "unparsed", {**values, "bleu": 0.0, "message": f"{answer.reason}: {sample.text[:200]}"}

@@ -26,7 +26,7 @@ from llm_compiler.llvm.job import Job, Outcome, Reading, Status
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.target import Profile
 from llm_compiler.llvm.worker import WorkerPool
-from llm_compiler.tasks import prompts
+from llm_compiler.models.engine import Sample
 from llm_compiler.tasks.compact import compact
 from llm_compiler.tasks.grammar import pass_list_grammar
 from llm_compiler.tasks.labels.search import full_space, list_space
@@ -271,22 +271,21 @@ class _Asking:
                 if found.problem:
                     return _record(tried, seconds, problem=found.problem, message=found.message)
                 started = time.monotonic()
-                tried += self._measured([self._read(sample.text, sample.finished, samples, sample.logprob)
-                                         for sample in found.samples])
+                tried += self._measured([self._read(sample, samples) for sample in found.samples])
                 seconds += found.seconds + time.monotonic() - started
             began = samples
         checks.settle(tried)
         return _record(tried, seconds)
 
-    def _read(self, text: str, finished: bool, sample: int, logprob: float | None) -> tuple[Tried, Candidate | None]:
-        if not finished:
-            return Tried(Answer.CUT_OFF, sample, message=text[:300], logprob=logprob), None
-        parsed = (prompts.parse_compact_flags(text + prompts.END) if self._backend.form is Form.COMPACT
-                  else prompts.parse_flags(text))
+    def _read(self, sample: Sample, number: int) -> tuple[Tried, Candidate | None]:
+        text, logprob = sample.text, sample.logprob
+        if not sample.finished:
+            return Tried(Answer.CUT_OFF, number, message=text[:300], logprob=logprob), None
+        parsed = self._backend.passes(sample)
         if isinstance(parsed, Unparsed):
             told = f"{parsed.reason}: {text[:200]}"
-            return Tried(Answer.UNPARSED, sample, message=told, logprob=logprob), None
-        return Tried(Answer.MEASURED, sample, parsed.text, logprob=logprob), Candidate(parsed)
+            return Tried(Answer.UNPARSED, number, message=told, logprob=logprob), None
+        return Tried(Answer.MEASURED, number, parsed.text, logprob=logprob), Candidate(parsed)
 
     def _measured(self, read: Sequence[tuple[Tried, Candidate | None]]) -> list[Tried]:
         able = [candidate for _, candidate in read if candidate is not None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from llm_compiler.evaluation.metrics import bits_per_byte, perplexity
 from llm_compiler.evaluation.runs import Log, Record, Run
 from llm_compiler.evaluation.suites import Item, Suite
 from llm_compiler.evaluation.words import unfinished, where
+from llm_compiler.models import local
 from llm_compiler.models import tokenizer as tokenizers
-from llm_compiler.models.engine import EngineError
+from llm_compiler.models.engine import check_vocabulary
 from llm_compiler.tasks import prompts
 from llm_compiler.tasks.assembly import comment_mark, compact_assembly
 from llm_compiler.tasks.compact import compact
@@ -47,26 +47,13 @@ class Scorer:
     """
 
     def __init__(self, folder: Path, *, context: int | None = None, device: str | None = None) -> None:
-        try:
-            import torch
-            from transformers import AutoModelForCausalLM
-        except ImportError as error:
-            raise EngineError("torch and transformers are missing: pip install 'llm-compiler[train]'") from error
-        try:
-            config = json.loads((folder / "config.json").read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder} holds no model that transformers reads: {error}") from error
+        config = local.configuration(folder)
         self.context = context or min(_LONGEST, int(config.get("max_position_embeddings", _LONGEST)))
         if self.context < 2:
             raise InputError("a context has at least 2 tokens")
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = tokenizers.load(folder / "tokenizer.json")
-        try:
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, dtype=torch.bfloat16 if self.device == "cuda" else torch.float32)
-            self._model = model.to(self.device).eval()
-        except Exception as error:  # the libraries raise all kinds
-            raise EngineError(f"the model in {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+        check_vocabulary(self.tokenizer.get_vocab_size(), config.get("vocab_size"), folder / "tokenizer.json")
+        self._model, self.device = local.load(folder, device)
         self.compacts = self.tokenizer.token_to_id(prompts.DISASSEMBLE) is not None
         self._begin = next((found for mark in _BEGIN if (found := self.tokenizer.token_to_id(mark)) is not None), None)
 

@@ -11,9 +11,7 @@ being written when the process died is dropped.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -30,7 +28,6 @@ from llm_compiler.llvm import library
 
 FORMAT = 1
 FILE = "log.jsonl"
-_ENDS = 1 << 20  # bytes at either end of a file that identify it, beside its size
 
 Record = dict[str, Any]
 
@@ -219,20 +216,3 @@ def _commit() -> tuple[str, bool | None]:
     if git("ls-files", "--error-unmatch", "__init__.py") is None:
         return "", None
     return git("rev-parse", "HEAD") or "", bool(git("status", "--porcelain", "--untracked-files=no", "--", ":/"))
-
-
-def fingerprint(path: Path) -> str:
-    """What tells one model from another: a hash of the names, sizes and both ends of its files."""
-    files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
-    found = hashlib.sha256()
-    try:
-        for item in files:
-            size = item.stat().st_size
-            found.update(f"{item.relative_to(path) if item != path else ''} {size}\n".encode())
-            with item.open("rb") as file:
-                found.update(file.read(_ENDS))
-                file.seek(max(0, size - _ENDS), os.SEEK_SET)
-                found.update(file.read(_ENDS))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    return found.hexdigest()[:32]

@@ -115,7 +115,7 @@ def _answer(item: Item, asked: Question, predict: Backend | Predictor,
     values: dict[str, Any] = {"seconds": round(found.seconds, 4)}
     if found.problem:
         return found.problem, {**values, "message": found.message}
-    told = asking.emulated(predict, found.samples[0])
+    told = predict.emulated(found.samples[0])
     if isinstance(told, Unparsed) or told.after is None:
         reason = told.reason if isinstance(told, Unparsed) else "the answer tells no sizes"
         return "unparsed", {**values, "message": f"{reason}: {found.samples[0].text[:200]}"}

@@ -224,8 +224,8 @@ def transform(text: str, passes: str, options: tuple[str, ...] = (), seconds: fl
             module = context.parse(text.encode())
             machine = TargetMachine(lib, lowering_of(module, Profile.DEPLOY))
             module.run_passes(passes, machine.handle)
-            broken = module.verify()
-            return "" if broken else module.text()
+            module.check_result()
+            return module.text()
 
     return _in_child(work, seconds) or None
 

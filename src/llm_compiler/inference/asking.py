@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_compiler.errors import InputError
-from llm_compiler.inference.backend import Backend, Form, whole
+from llm_compiler.inference.backend import Backend
 from llm_compiler.models.engine import EngineError, Sample
-from llm_compiler.tasks import prompts
-from llm_compiler.tasks.prompts import Emulated, Prompt, Unparsed
+from llm_compiler.tasks.prompts import Prompt
 
 TOO_LONG, REFUSED = "too_long", "refused"
 _REFUSED = (400, 413, 422)  # of HTTP: this prompt is at fault, not the server
@@ -52,10 +51,3 @@ def is_refusal(error: EngineError) -> bool:
     """Whether a server refuses one prompt, and not all of them."""
     cause = error.__cause__
     return isinstance(cause, urllib.error.HTTPError) and cause.code in _REFUSED
-
-
-def emulated(backend: Backend, sample: Sample) -> Emulated | Unparsed:
-    """An answer to an emulation prompt."""
-    if backend.form is Form.COMPACT:
-        return prompts.parse_compact_emulation(whole(sample))
-    return prompts.parse_emulation(sample.text)

@@ -7,18 +7,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from llm_compiler.errors import InputError
+from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.models.embedded import Embedded
-from llm_compiler.models.engine import Engine, Sample
+from llm_compiler.models.engine import Engine, Sample, fingerprint
 from llm_compiler.models.local import Local
 from llm_compiler.models.server import Server
 from llm_compiler.tasks import prompts
-from llm_compiler.tasks.prompts import Code, Prompt, Unparsed
+from llm_compiler.tasks.prompts import Code, Emulated, Prompt, Unparsed
 
 KEY = "LLMC_API_KEY"
 """The environment variable that holds a server's key."""
@@ -46,6 +48,7 @@ class Form(StrEnum):
 @dataclass(frozen=True)
 class Backend:
     """An engine and the form of its prompts. begin: the mark that its prompts begin with, where the engine sets none.
+    files: the GGUF file and its tokenizer, or the folder, that it runs; none for a server.
 
     Closed with `close`, or as a context manager.
     """
@@ -53,6 +56,14 @@ class Backend:
     engine: Engine
     form: Form
     begin: str = ""
+    files: tuple[Path, ...] = ()
+
+    @cached_property
+    def identity(self) -> str:
+        """What tells it from others: the fingerprint of its files, or a server's address and the model's name there."""
+        if isinstance(self.engine, Server):
+            return f"{self.engine.address} {self.engine.model}".rstrip()
+        return fingerprint(*self.files)
 
     def prompt(self, asked: Prompt) -> str:
         """The text that the model is asked. `asked` holds code in the form that goes with the prompts."""
@@ -63,6 +74,18 @@ class Backend:
         if self.form is Form.COMPACT:
             return prompts.parse_compact_code(whole(sample))
         return prompts.parse_code(sample.text)
+
+    def passes(self, sample: Sample) -> PassList | Unparsed:
+        """The pass list of an answer to a prompt for flags."""
+        if self.form is Form.COMPACT:
+            return prompts.parse_compact_flags(whole(sample))
+        return prompts.parse_flags(sample.text)
+
+    def emulated(self, sample: Sample) -> Emulated | Unparsed:
+        """Code and sizes of an answer to an emulation prompt."""
+        if self.form is Form.COMPACT:
+            return prompts.parse_compact_emulation(whole(sample))
+        return prompts.parse_emulation(sample.text)
 
     def close(self) -> None:
         self.engine.close()
@@ -102,7 +125,7 @@ def open_backend(model: str, *, tokenizer: Path | None = None, name: str = "", f
         if tokenizer is not None:
             raise InputError(f"{model} has a tokenizer of its own; leave --tokenizer out")
         local = Local(path, context=context)
-        return Backend(local, wanted or _form_of(_added(path / "tokenizer.json")))
+        return Backend(local, wanted or _form_of(_added(path / "tokenizer.json")), files=(path,))
     if not path.exists():
         raise InputError(f"there is no model {model}: name a GGUF file, a folder, or the http:// address of a server")
     place = tokenizer or path.parent / "tokenizer.json"
@@ -112,7 +135,7 @@ def open_backend(model: str, *, tokenizer: Path | None = None, name: str = "", f
     embedded = Embedded(path, place, threads=threads, slots=slots) if context is None else Embedded(
         path, place, context=context, threads=threads, slots=slots)
     found = wanted or _form_of(added)
-    return Backend(embedded, found, _BEGIN if found is Form.REFERENCE and _BEGIN in added else "")
+    return Backend(embedded, found, _BEGIN if found is Form.REFERENCE and _BEGIN in added else "", (path, place))
 
 
 def backend_for(task: str, model: str | None = None, *, tokenizer: Path | None = None, name: str = "",

@@ -21,12 +21,12 @@ from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.llvm.target import X86_64, Profile, architecture
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.models.engine import Sample
-from llm_compiler.tasks import batches, lowering, prompts
+from llm_compiler.tasks import batches, lowering
 from llm_compiler.tasks.assembly import compact_assembly
 from llm_compiler.tasks.compact import compact, expand
 from llm_compiler.tasks.emulating import Emulated as Made
 from llm_compiler.tasks.emulating import Order, emulate
-from llm_compiler.tasks.prompts import Emulated, EmulationPrompt, Output, Sizes, Unparsed
+from llm_compiler.tasks.prompts import EmulationPrompt, Output, Sizes, Unparsed
 from llm_compiler.tuning.source import check_source, inspect
 
 _LEAST_ANSWER = 64  # tokens
@@ -210,17 +210,9 @@ def _rounds(samples: int, temperature: float | None) -> list[tuple[int, float]]:
     return [(1, 0.0), (samples - 1, _SAMPLED)] if samples > 1 else [(1, 0.0)]
 
 
-def parse(sample: Sample, backend: Backend) -> Emulated | Unparsed:
-    """An answer to an emulation prompt."""
-    if backend.form is Form.REFERENCE:
-        return prompts.parse_emulation(sample.text)
-    ended = sample.finished and prompts.END not in sample.text
-    return prompts.parse_compact_emulation(sample.text + prompts.END if ended else sample.text)
-
-
 def check(sample: Sample, output: Output, backend: Backend, pool: WorkerPool, folder: Path) -> Answer:
     """Whether an answer is code. Nothing that LLVM does over it comes through."""
-    told = parse(sample, backend)
+    told = backend.emulated(sample)
     if isinstance(told, Unparsed):
         return Answer(Verdict.UNREADABLE, told.reason, sample.text, logprob=sample.logprob, tokens=sample.tokens)
     answer = Answer(Verdict.BROKEN, "", told.code, told.before, told.after, None, sample.logprob, sample.tokens)

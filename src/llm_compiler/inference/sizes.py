@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llm_compiler.errors import InputError
 from llm_compiler.inference.backend import Backend, Form
-from llm_compiler.inference.emulation import Program, measured_before, parse, prompt, truth
+from llm_compiler.inference.emulation import Program, measured_before, prompt, truth
 from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.models.size_model import PredictedSizes, SizeModel, shipped
@@ -36,7 +36,7 @@ def ask(program: Program, passes: PassList, backend: Backend, *, seed: int = 0) 
         raise InputError("a model of the reference's form tells sizes after its code only: use llmc emulate")
     text = prompt(program, passes, Output.IR, backend)
     samples = backend.engine.complete(text, tokens=_TOKENS, seed=seed)
-    told = parse(samples[0], backend) if samples else Unparsed("the model gave no answer")
+    told = backend.emulated(samples[0]) if samples else Unparsed("the model gave no answer")
     if isinstance(told, Unparsed):
         raise InputError(f"the model tells no sizes: {told.reason}")
     assert told.before is not None

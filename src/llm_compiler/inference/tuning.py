@@ -13,12 +13,11 @@ from llm_compiler.corpus.extraction import extract
 from llm_compiler.corpus.moduletext import ModuleText
 from llm_compiler.errors import InputError
 from llm_compiler.inference import asking
-from llm_compiler.inference.backend import Backend, Form, whole
+from llm_compiler.inference.backend import Backend, Form
 from llm_compiler.llvm.job import Reading
 from llm_compiler.llvm.pipeline import Candidate, PassList
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.models.local import Local
-from llm_compiler.tasks import prompts
 from llm_compiler.tasks.compact import compact
 from llm_compiler.tasks.grammar import pass_list_grammar
 from llm_compiler.tasks.labels.search import list_space
@@ -35,27 +34,28 @@ class ModelProposer:
     """Asks a model for `samples` pass lists of each program: the likeliest first, the others drawn at `temperature`.
 
     A program that does not fit into the model's context is asked for by its largest functions that do.
-    model: its name, a part of the key under which results are kept. grammar: GBNF of answers, where the engine takes
-    one.
+    grammar: GBNF of answers, where the engine takes one.
     """
 
     backend: Backend
-    model: str
     samples: int = 8
     temperature: float = 0.8
     seed: int = 0
     grammar: str | None = None
 
     @classmethod
-    def of(cls, backend: Backend, model: str, options: TuningOptions, *, samples: int) -> Self:
+    def of(cls, backend: Backend, options: TuningOptions, *, samples: int) -> Self:
         """For a tuning with `options`. Engines that llama.cpp or a server runs say nothing but valid pass lists."""
         compact_form = backend.form is Form.COMPACT and backend.engine.name != Local.name
         grammar = pass_list_grammar(list_space(options.profile)) if compact_form else None
-        return cls(backend, model, samples, seed=options.seed, grammar=grammar)
+        return cls(backend, samples, seed=options.seed, grammar=grammar)
 
     @property
     def identity(self) -> str:
-        told = (self.model, str(self.backend.form), self.samples, self.temperature, self.seed, self.grammar)
+        """A part of the key under which results are kept."""
+        backend = self.backend
+        told = (backend.identity, str(backend.form), backend.engine.context, self.samples, self.temperature, self.seed,
+                self.grammar)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
     def __call__(self, pool: WorkerPool, bitcode: Path) -> Proposals:
@@ -108,8 +108,7 @@ class ModelProposer:
                 counts[f"questions {told.problem}"] += 1
                 break
             for sample in told.samples:
-                parsed = (prompts.parse_compact_flags(whole(sample)) if short
-                          else prompts.parse_flags(sample.text))
+                parsed = self.backend.passes(sample)
                 if isinstance(parsed, Unparsed) or not sample.finished:
                     counts["answers that are no pass list"] += 1
                 else:

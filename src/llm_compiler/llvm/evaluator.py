@@ -10,13 +10,17 @@ import subprocess
 import tempfile
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from llm_compiler.errors import InputError, PipelineError
-from llm_compiler.llvm import library
+from llm_compiler.llvm import library, registry
 from llm_compiler.llvm.job import Inspection, Job, Measurement, segments
-from llm_compiler.llvm.module import Context, digest
+from llm_compiler.llvm.module import REFUSED, Context, Module, digest
 from llm_compiler.llvm.objectfile import ObjectSize, measure, with_init_arrays
+from llm_compiler.llvm.pipeline import ADAPTORS, Pass
 from llm_compiler.llvm.target import Lowering, Profile, TargetMachine, lowering_of
 
 _PR_SET_PDEATHSIG = 1
@@ -28,6 +32,24 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+class _Step(NamedTuple):
+    """What a part of a pass list made, and whether LLVM's verifier saw it before it was written."""
+
+    bitcode: bytes
+    verified: bool
+
+
+@lru_cache(maxsize=1)
+def _sound_names() -> frozenset[str]:
+    return frozenset((*registry.trusted()[0], *ADAPTORS, "default", "require", "invalidate", "repeat", "devirt"))
+
+
+def _sound(part: Sequence[Pass]) -> bool:
+    """Whether LLVM's own pipelines run all of it, so that its code need not be verified before it is written."""
+    sound = _sound_names()
+    return all(item.name in sound for element in part for item in element.walk())
+
+
 class Evaluator:
     """Runs jobs in this process; keeps what prefixes gave."""
 
@@ -36,7 +58,7 @@ class Evaluator:
         self.machines: dict[Lowering, TargetMachine] = {}
         self.plain: dict[Lowering, TargetMachine] = {}
         self.inputs: dict[Path, bytes] = {}
-        self.after: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
+        self.after: OrderedDict[tuple[object, ...], _Step] = OrderedDict()
         self.after_bytes = 0
         self.lowered: OrderedDict[tuple[object, ...], tuple[ObjectSize, str]] = OrderedDict()
 
@@ -76,7 +98,7 @@ class Evaluator:
                 size, object_hash = known
         keep = job.keep_bitcode
         if job.keep_below is not None and size is not None and size.total <= job.keep_below:
-            instructions = self.check(bitcode, count=True, verify=True)
+            instructions = self.check(bitcode, job, count=True, verify=True)
             keep = True
         return Measurement(
             size, ir_hash, object_hash, instructions,
@@ -97,7 +119,7 @@ class Evaluator:
                     self.plain[job.lowering] = machine
             try:
                 with Context(self.lib) as context:
-                    data = context.parse(bitcode).emit(machine.handle, assembly=job.assembly)
+                    data = self.read(context, bitcode, job).emit(machine.handle, assembly=job.assembly)
                     return data if job.assembly else with_init_arrays(data)
             finally:
                 if optioned:
@@ -137,7 +159,7 @@ class Evaluator:
         options = job.candidate.pass_options
         source = digest(bitcode)
         # The key of a step is the hash of the IR before it, so that equal IR on different ways shares the rest.
-        options_set = False
+        options_set = verified = False
         for part in parts:
             text = ",".join(map(str, part))
             if not text:
@@ -149,30 +171,42 @@ class Evaluator:
                     self.lib.set_options(options)
                     options_set = True
                 with Context(self.lib) as context:
-                    module = context.parse(bitcode)
+                    module = self.read(context, bitcode, job)
                     module.run_passes(text, self.machine(job.lowering))
                     if context.messages:
                         raise PipelineError(context.messages[0])
-                    known = module.bitcode()
+                    verify = job.verify or not _sound(part)
+                    if verify:
+                        module.check_result()
+                    known = _Step(module.bitcode(), verify)
                 self.keep(key, known)
             else:
                 self.after.move_to_end(key)
-            bitcode = known
+            bitcode, verified = known
             source = digest(bitcode)
-        instructions = self.check(bitcode, count=job.count, verify=job.verify) if job.verify or job.count else None
+        verify = job.verify and not verified
+        instructions = self.check(bitcode, job, count=job.count, verify=verify) if verify or job.count else None
         return bitcode, instructions
 
-    def check(self, bitcode: bytes, *, count: bool, verify: bool) -> int | None:
+    def read(self, context: Context, bitcode: bytes, job: Job) -> Module:
+        """A job's input, or what passes made of it. Raises InputError for the one and PipelineError for the other."""
+        try:
+            return context.parse(bitcode)
+        except InputError as error:
+            if bitcode is self.inputs.get(job.input):
+                raise
+            raise PipelineError(REFUSED) from error
+
+    def check(self, bitcode: bytes, job: Job, *, count: bool, verify: bool) -> int | None:
         with Context(self.lib) as context:
-            module = context.parse(bitcode)
-            broken = module.verify() if verify else None
-            if broken:
-                raise PipelineError(f"the verifier refuses the result: {broken}")
+            module = self.read(context, bitcode, job)
+            if verify:
+                module.check_result()
             return module.count_instructions() if count else None
 
-    def keep(self, key: tuple[object, ...], bitcode: bytes) -> None:
-        self.after[key] = bitcode
-        self.after_bytes += len(bitcode)
+    def keep(self, key: tuple[object, ...], step: _Step) -> None:
+        self.after[key] = step
+        self.after_bytes += len(step.bitcode)
         while self.after_bytes > _CACHE_BYTES and len(self.after) > 1:
             _, dropped = self.after.popitem(last=False)
-            self.after_bytes -= len(dropped)
+            self.after_bytes -= len(dropped.bitcode)

@@ -48,6 +48,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "LLVMPrintModuleToString": (_P, [_P]),
     "LLVMDisposeModule": (None, [_P]),
     "LLVMVerifyModule": (_I, [_P, _I, _OUT]),
+    "LLVMVerifyFunction": (_I, [_P, _I]),
     "LLVMGetTarget": (_P, [_P]),
     "LLVMSetTarget": (None, [_P, _S]),
     "LLVMGetModuleFlag": (_P, [_P, _S, _Z]),

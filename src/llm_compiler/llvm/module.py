@@ -15,7 +15,11 @@ from llm_compiler.llvm.library import Library
 _DIAGNOSTIC = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 _AVAILABLE_EXTERNALLY, _WEAK_ODR = 1, 6
 _DISCARDABLE = (2, 3, 8, 9)  # LLVMLinkage: linkonce, linkonce_odr, internal, private
+_RETURN_STATUS = 2  # LLVMVerifierFailureAction
 BITCODE_MAGIC = (b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
+
+REFUSED = "the verifier refuses the result"
+"""What is said of code that passes have broken, whoever finds out."""
 
 
 class Context:
@@ -190,11 +194,30 @@ class Module:
                 self.lib.LLVMSetLinkage(function, _WEAK_ODR)
 
     def verify(self) -> str | None:
-        """What LLVM's verifier says against the module; None when nothing."""
+        """What LLVM's verifier says against a module as it was read; None when nothing. After passes: check_result."""
         message = ctypes.c_void_p()
-        broken = self.lib.LLVMVerifyModule(self.handle, 2, ctypes.byref(message))
+        broken = self.lib.LLVMVerifyModule(self.handle, _RETURN_STATUS, ctypes.byref(message))
         text = self.lib.take_string(message.value)
         return text or "the module is broken" if broken else None
+
+    def check_result(self) -> None:
+        """Verify what passes have left. Raises PipelineError, which names the first function that is broken.
+
+        Passes that break code (structurizecfg, over landing pads) leave uses of values that are freed. Printing them,
+        as the verifier's messages do, crashes, and writing them gives other bitcode from run to run, now and then some
+        that can be read. So this comes before any writing, and asks for a verdict only.
+        """
+        lib = self.lib
+        if not lib.LLVMVerifyModule(self.handle, _RETURN_STATUS, None):
+            return
+        # The verdict is on debug information, too. Whoever reads it in bitcode drops it all when it is broken.
+        if self.flag("Debug Info Version") is not None:
+            lib.LLVMStripModuleDebugInfo(self.handle)
+            if not lib.LLVMVerifyModule(self.handle, _RETURN_STATUS, None):
+                return
+        broken = next((function for function in self.functions()
+                       if lib.LLVMVerifyFunction(function, _RETURN_STATUS)), None)
+        raise PipelineError(REFUSED if broken is None else f"{REFUSED}: function '{self.name_of(broken)}' is broken")
 
     def run_passes(self, pipeline: str, target_machine: int | None) -> None:
         """Run a pipeline in place. Raises PipelineError when LLVM does not take the text."""

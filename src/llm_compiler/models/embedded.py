@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from llm_compiler.errors import InputError
 from llm_compiler.models import tokenizer as tokenizers
-from llm_compiler.models.engine import EngineError, Sample, check_length, ranked
+from llm_compiler.models.engine import EngineError, Sample, check_length, check_vocabulary, first_line, ranked
 
 
 class Embedded:
@@ -26,8 +26,11 @@ class Embedded:
 
     def __init__(self, model: Path, tokenizer: Path, *, context: int = 8192, threads: int | None = None,
                  slots: int = 8) -> None:
+        longest, known = told_by(model)
         self.tokenizer = tokenizers.load(tokenizer)
-        self._server, _, self.context = _open(model, context, threads, slots, special=True)
+        check_vocabulary(self.tokenizer.get_vocab_size(), known, tokenizer)
+        self.context = min(context, longest or context)
+        self._server, _ = _open(model, self.context, threads, slots, special=True)
         self.slots = slots
 
     def count(self, prompt: str) -> int:
@@ -54,7 +57,7 @@ class Embedded:
                 raise EngineError(f"the model gave no answer: {told['error'].get('message', told['error'])}")
             return ranked([self._sample(choice) for choice in told["choices"]])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise EngineError(f"the model gave no answer: {error}") from error
+            raise EngineError(f"the model gave no answer: {first_line(error)}") from error
 
     def _sample(self, choice: Mapping[str, Any]) -> Sample:
         content = (choice.get("logprobs") or {}).get("content") or []
@@ -74,20 +77,19 @@ def served(model: Path, *, context: int = 8192, threads: int | None = None, slot
     """A GGUF file behind OpenAI's completions on this machine, for programs that ask a server: its address, which ends
     in /v1, and its key. Raises as `Embedded` does.
     """
-    server, key, _ = _open(model, context, threads, slots, special=False)
+    server, key = _open(model, min(context, told_by(model)[0] or context), threads, slots, special=False)
     try:
         yield f"{server.listening_address.rstrip('/')}/v1", key
     finally:
         del server  # which stops it
 
 
-def _open(model: Path, context: int, threads: int | None, slots: int, *, special: bool) -> tuple[Any, str, int]:
-    """llama.cpp's server, its key, and the context of each answer. special: marks such as the end are told as text."""
+def _open(model: Path, context: int, threads: int | None, slots: int, *, special: bool) -> tuple[Any, str]:
+    """llama.cpp's server and its key. context: of each answer. special: marks such as the end are told as text."""
     try:
         import xllamacpp
     except ImportError as error:
         raise EngineError("xllamacpp is missing: pip install 'llm-compiler[model]'") from error
-    context = min(context, context_of(model) or context)
     params = xllamacpp.CommonParams()
     params.model.path = str(model)
     params.n_ctx = context * slots
@@ -103,36 +105,43 @@ def _open(model: Path, context: int, threads: int | None, slots: int, *, special
     key = secrets.token_hex(16)
     params.api_keys = [key]
     try:
-        return xllamacpp.Server(params), key, context
+        return xllamacpp.Server(params), key
     except Exception as error:  # whatever the wheel raises
-        raise EngineError(f"{model} cannot be run: {error}") from error
+        raise EngineError(f"{model} cannot be run; it may be damaged, or too large: {first_line(error)}") from error
 
 
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # of GGUF's types of values, in bytes
 _STRING, _ARRAY = 8, 9
+_LONGEST_KEY = 65_535  # bytes
 
 
-def context_of(model: Path) -> int | None:
-    """The context that a GGUF file says it was made for; None when it does not say. Raises InputError.
+def told_by(model: Path) -> tuple[int | None, int | None]:
+    """The context that a GGUF file says it was made for, and how many tokens it knows; None for what it does not say.
 
-    github.com/ggml-org/ggml, docs/gguf.md: magic, version, number of tensors and of keys, then the keys.
+    Raises InputError. github.com/ggml-org/ggml, docs/gguf.md: magic, version, number of tensors and of keys, the keys.
     """
+    context = tokens = None
     try:
         with model.open("rb") as file:
             if file.read(4) != b"GGUF":
                 raise InputError(f"{model} is no GGUF file")
             _, _, keys = struct.unpack("<IQQ", file.read(20))
             for _ in range(keys):
-                key = file.read(_number(file, 8))
+                key = file.read(min(_number(file, 8), _LONGEST_KEY))
                 kind = _number(file, 4)
                 if key.endswith(b".context_length") and kind in _SIZES:
-                    return _number(file, _SIZES[kind])
-                _skip(file, kind)
+                    context = _number(file, _SIZES[kind])
+                elif key == b"tokenizer.ggml.tokens" and kind == _ARRAY:
+                    tokens = _skip_array(file)
+                else:
+                    _skip(file, kind)
+                if context is not None and tokens is not None:
+                    break
     except OSError as error:
         raise InputError(f"the model {model} cannot be read: {error.strerror}") from error
-    except (struct.error, KeyError):
-        pass  # cut off: llama.cpp says so
-    return None
+    except (struct.error, KeyError, OverflowError, RecursionError):
+        pass  # cut off or damaged: llama.cpp says so
+    return context, tokens
 
 
 def _number(file: BinaryIO, size: int) -> int:
@@ -146,11 +155,17 @@ def _skip(file: BinaryIO, kind: int) -> None:
     if kind == _STRING:
         file.seek(_number(file, 8), os.SEEK_CUR)
     elif kind == _ARRAY:
-        inner, count = _number(file, 4), _number(file, 8)
-        if inner in _SIZES:
-            file.seek(count * _SIZES[inner], os.SEEK_CUR)
-        else:
-            for _ in range(count):
-                _skip(file, inner)
+        _skip_array(file)
     else:
         file.seek(_SIZES[kind], os.SEEK_CUR)
+
+
+def _skip_array(file: BinaryIO) -> int:
+    """How many elements it has."""
+    inner, count = _number(file, 4), _number(file, 8)
+    if inner in _SIZES:
+        file.seek(count * _SIZES[inner], os.SEEK_CUR)
+    else:
+        for _ in range(count):
+            _skip(file, inner)
+    return count

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_compiler.errors import InputError, StorageError
+from llm_compiler.models.engine import first_line
 
 QUANTISATIONS = ("f32", "f16", "q8_0")
 _LAYER = {
@@ -60,17 +61,22 @@ def write_gguf(folder: Path, output: Path, *, quantisation: str = "q8_0", name: 
         os.replace(temporary, output)
     except OSError as error:
         raise StorageError(f"cannot write {output}: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{folder} holds no Llama with a byte-level BPE tokenizer: {type(error).__name__} "
+                         f"{first_line(error)}") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no JSON object")
     return found
 
 
@@ -125,7 +131,7 @@ def _weights(folder: Path, config: Mapping[str, Any]) -> Iterator[tuple[str, npt
                     weight = _permuted(weight, config["num_key_value_heads"])
                 yield _named(key), weight
     except (FileNotFoundError, SafetensorError) as error:
-        raise InputError(f"the weights in {folder} cannot be read: {str(error).splitlines()[0]}") from error
+        raise InputError(f"the weights in {folder} cannot be read: {first_line(error)}") from error
 
 
 def _named(key: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import math
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,8 +27,10 @@ class Server:
 
     def __init__(self, address: str, model: str = "", *, key: str = "", context: int = 16_384,
                  seconds: float = 300.0) -> None:
-        if not address.startswith(("http://", "https://")):
+        if not _is_address(address):
             raise InputError(f"'{address}' is no address of a server; write http://HOST:PORT/v1")
+        if not (key.isascii() and key.isprintable()):
+            raise InputError("the server's key holds characters that no key has; set LLMC_API_KEY anew")
         self.address = address.rstrip("/")
         self.model = model
         self.context = context
@@ -47,9 +52,12 @@ class Server:
             asked |= {"guided_grammar": grammar, "grammar": grammar}
         told = self._post("/completions", asked)
         try:
-            return ranked([_sample(choice) for choice in told["choices"]])
+            found = ranked([_sample(choice) for choice in told["choices"]])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EngineError(f"the server {self.address} answers what is no completion") from error
+        if not found:
+            raise EngineError(f"the server {self.address} answers with no completion")
+        return found
 
     def _post(self, path: str, asked: Mapping[str, Any]) -> Any:
         headers = {"Content-Type": "application/json"}
@@ -60,8 +68,8 @@ class Server:
             with urllib.request.urlopen(request, timeout=self._seconds) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            said = " ".join(error.read(600).decode(errors="replace").split())
-            raise EngineError(f"the server {self.address} refuses with {error.code}: {said}") from error
+            raise EngineError(f"the server {self.address} refuses with {error.code}: {_body(error)}".rstrip(": ")
+                              ) from error
         except TimeoutError as error:
             raise EngineError(f"the server {self.address} gave no answer in {self._seconds:.0f} s") from error
         except (urllib.error.URLError, OSError) as error:
@@ -69,16 +77,38 @@ class Server:
             if isinstance(reason, TimeoutError):
                 raise EngineError(f"the server {self.address} gave no answer in {self._seconds:.0f} s") from error
             raise EngineError(f"the server {self.address} cannot be reached: {reason}") from error
-        except ValueError as error:
+        except http.client.HTTPException as error:
+            raise EngineError(f"the server {self.address} breaks off, or speaks no HTTP") from error
+        except (ValueError, RecursionError) as error:
             raise EngineError(f"the server {self.address} answers what is no JSON") from error
 
     def close(self) -> None:
         pass
 
 
+def _is_address(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in text
+    except ValueError:
+        return False
+
+
+def _body(error: urllib.error.HTTPError) -> str:
+    """The beginning of what a server says with a refusal, in one line."""
+    try:
+        return " ".join(error.read(600).decode(errors="replace").split())
+    except (OSError, http.client.HTTPException):
+        return ""
+
+
 def _sample(choice: Mapping[str, Any]) -> Sample:
+    text = choice["text"]
+    if not isinstance(text, str):
+        raise TypeError("the text of a completion is text")
     told = choice.get("logprobs") or {}
     logprobs = told.get("token_logprobs") or [item["logprob"] for item in told.get("content") or ()]
-    known = [number for number in logprobs if number is not None]
-    return Sample(str(choice["text"]), len(logprobs), choice.get("finish_reason") == "stop",
-                  float(sum(known)) if known else None)
+    total = sum(float(number) for number in logprobs if number is not None)
+    # JSON may hold half a surrogate pair, which no file and no program takes.
+    return Sample(text.encode(errors="replace").decode(), len(logprobs), choice.get("finish_reason") == "stop",
+                  total if any(number is not None for number in logprobs) and math.isfinite(total) else None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_compiler.errors import InputError
+from llm_compiler.models.engine import first_line
 from llm_compiler.paths import write_atomically
 from llm_compiler.tasks.prompts import END, SPECIAL_TOKENS
 
@@ -67,7 +68,7 @@ def load(path: Path) -> Tokenizer:
     except FileNotFoundError as error:
         raise InputError(f"there is no tokenizer {path}") from error
     except Exception as error:  # the library raises bare Exceptions
-        raise InputError(f"{path} is no tokenizer.json ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path} is no tokenizer.json ({first_line(error)})") from error
 
 
 def save(tokenizer: Tokenizer, path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm_compiler.errors import InputError
 from llm_compiler.llvm import library
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.objectfile import ObjectSize, measure, with_init_arrays
@@ -47,9 +46,7 @@ def emulate(order: Order) -> Emulated | batches.Failure:
     with Context(lib) as context:
         module = context.parse(bitcode)
         module.run_passes(order.passes, machine.handle)
-        broken = module.verify()
-        if broken:
-            raise InputError(f"the verifier refuses the result: {broken.splitlines()[0]}")
+        module.check_result()
         after, count_after, result = lowering.clean(module.text()), module.count_instructions(), module.bitcode()
         size_after = measure(with_init_arrays(lowering.emit(module, machine)))
     with Context(lib) as context:

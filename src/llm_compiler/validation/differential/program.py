@@ -114,8 +114,8 @@ class Run:
 
     def matches(self, other: Run, mask: bytes) -> bool:
         """Equal in all but the soft bytes where `mask` is 0."""
-        return self.same(other) and (self.soft == other.soft or all(
-            one == another or not keep for one, another, keep in zip(self.soft, other.soft, mask, strict=True)))
+        return self.same(other) and not (
+            (int.from_bytes(self.soft) ^ int.from_bytes(other.soft)) & int.from_bytes(mask))
 
 
 def agreeing(runs: Sequence[Run]) -> bytes:
