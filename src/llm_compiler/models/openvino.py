@@ -20,6 +20,7 @@ ENDS = ("<|end|>", "</s>", "<|endoftext|>")
 """Tokens that end an answer, where a tokenizer has them."""
 _BLOCK = 32  # tokens whose keys and values are kept together, on processors
 _SEEDS, _STRIDE = 2**31 - 1, 8191
+_RAISED = (RuntimeError, ValueError, IndexError, TypeError)
 _INPUTS = {"input_ids", "attention_mask", "position_ids", "beam_idx"}
 
 
@@ -52,11 +53,11 @@ class OpenVino:
                       # Eight bits, the default, are slower for several answers at a time, and further off.
                       "KV_CACHE_PRECISION": "f16"}
         try:
-            _check(openvino.Core().read_model(folder / MODEL), folder)
+            _check(openvino.Core().read_model(folder / MODEL), folder, self.tokenizer.get_vocab_size())
             self._opened: Any = lambda: openvino_genai.ContinuousBatchingPipeline(
                 str(folder), scheduler, "CPU", properties)
             self._pipeline: Any = self._opened()
-        except RuntimeError as error:
+        except _RAISED as error:
             raise InputError(f"the model in {folder} cannot be run: {sentence(error)}") from error
 
     def count(self, prompt: str) -> int:
@@ -92,7 +93,7 @@ class OpenVino:
             while self._pipeline.has_non_finished_requests():
                 self._pipeline.step()
             told = [output for handle in handles for output in handle.read_all()]
-        except RuntimeError as error:
+        except _RAISED as error:
             self._pipeline = self._opened()  # the request that failed would fail again
             raise EngineError(f"the model gave no answer: {sentence(error)}") from error
         if not told:
@@ -140,10 +141,14 @@ def _made_for(folder: Path) -> int:
         raise InputError(f"{path} does not tell the model's context") from error
 
 
-def _check(model: Any, folder: Path) -> None:
+def _check(model: Any, folder: Path, tokens: int) -> None:
+    """Raises InputError for what is no language model, or not that of a tokenizer of so many tokens."""
     names = {name for port in model.inputs for name in port.get_names()}
     if not names >= _INPUTS or len(model.outputs) != 1 or not model.get_sinks():
         raise InputError(f"{folder / MODEL} is no language model as `llmc convert --to openvino` writes one")
+    known = model.output(0).get_partial_shape()[-1]
+    if known.is_static and known.get_length() < tokens:
+        raise InputError(f"{folder / 'tokenizer.json'} has {tokens} tokens, the model only {known.get_length()}")
 
 
 def sentence(error: Exception) -> str:
