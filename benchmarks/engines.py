@@ -6,7 +6,8 @@ Every engine is a process of its own that stays loaded; they are asked in turn, 
 meets all of them alike. A round is a prompt that no engine has seen, asked four times: for one token (reading the
 prompt), for one token again (what engines that keep its state need), for 64 tokens more, and for 8 samples of as many.
 Printed are medians by the clock and, for one thread, by the CPU time of the engine's process, which a busy machine
-disturbs less. A question is a new prompt and its 8 samples. torch is not asked prompts of more than 1,024 tokens.
+disturbs less. A question is a new prompt and its 8 samples. torch, the slowest, is asked in --torch rounds, no prompt
+of more than 1,024 tokens.
 """
 
 from __future__ import annotations
@@ -140,22 +141,33 @@ def prompts(folder: Path, length: int, count: int) -> Sequence[tuple[str, int]]:
     return found
 
 
-def measured(folder: Path, threads: int, lengths: Sequence[int], rounds: int, engines: Sequence[str]
-             ) -> tuple[Mapping[str, list[float]], Mapping[tuple[str, int], Mapping[str, list[list[float]]]]]:
-    processes = [Process(engine, folder, threads) for engine in engines]
-    found: dict[tuple[str, int], dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
+def measured(processes: Sequence[Process], asked: Sequence[tuple[str, int]], torch: int
+             ) -> Mapping[Process, Mapping[str, list[list[float]]]]:
+    """What each process took for prompts of a length; torch answers so many of them."""
+    found: dict[Process, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
+    for number, (prompt, length) in enumerate(asked):
+        for process in processes:
+            if process.engine == "transformers" and (length > _LONGEST_TORCH or number >= torch):
+                continue
+            for key, values in one_round(process, prompt, length).items():
+                found[process][key].append(values)
+    return found
+
+
+def table(name: str, folder: Path, threads: int, arguments: argparse.Namespace) -> None:
+    processes = [Process(engine, folder, threads) for engine in arguments.engines]
     for process in processes:
         process.ask("<|answer|>", tokens=2)
-    for length in sorted(lengths):
-        for prompt, tokens in prompts(folder, length, rounds):
-            for process in processes:
-                if process.engine == "transformers" and length > _LONGEST_TORCH:
-                    continue
-                for key, values in one_round(process, prompt, tokens).items():
-                    found[process.engine, length][key].append(values)
+    for length in sorted(arguments.lengths):
+        found = measured(processes, prompts(folder, length, arguments.rounds), arguments.torch)
+        for at, by in enumerate(("clock", "CPU time")[: 2 if threads == 1 else 1]):
+            for process, values in found.items():
+                cells = [name, str(threads), by, str(length), process.engine, f"{process.load[at]:.2f}"]
+                for key, digits in COLUMNS:
+                    cells.append(f"{statistics.median(each[at] for each in values[key]):,.{digits}f}")
+                print(f"| {' | '.join(cells)} |", flush=True)
     for process in processes:
         process.close()
-    return {process.engine: process.load for process in processes}, found
 
 
 def main() -> int:
@@ -164,6 +176,7 @@ def main() -> int:
     parser.add_argument("--lengths", nargs="+", type=int, default=[256, 1024, 4096])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--torch", type=int, default=1, metavar="ROUNDS")
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -177,13 +190,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             make(Path(scratch), shape_of(name))
             for threads in arguments.threads:
-                loads, found = measured(Path(scratch), threads, arguments.lengths, arguments.rounds, arguments.engines)
-                for at, by in enumerate(("clock", "CPU time")[: 2 if threads == 1 else 1]):
-                    for (engine, length), values in found.items():
-                        cells = [name, str(threads), by, str(length), engine, f"{loads[engine][at]:.2f}"]
-                        for key, digits in COLUMNS:
-                            cells.append(f"{statistics.median(each[at] for each in values[key]):,.{digits}f}")
-                        print(f"| {' | '.join(cells)} |", flush=True)
+                table(name, Path(scratch), threads, arguments)
     return 0
 
 
