@@ -177,6 +177,7 @@ def main() -> int:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch", type=int, default=1, metavar="ROUNDS")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the models here, and take those that are here")
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--serve", choices=ENGINES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -188,9 +189,11 @@ def main() -> int:
           f"{SAMPLES} samples, tokens/s | a question, s | peak memory, MB |\n{'|---' * 11}|", flush=True)
     for name in arguments.shapes:
         with tempfile.TemporaryDirectory() as scratch:
-            make(Path(scratch), shape_of(name))
+            folder = (arguments.keep or Path(scratch)) / name
+            if not (folder / "openvino").exists():
+                make(folder, shape_of(name))
             for threads in arguments.threads:
-                table(name, Path(scratch), threads, arguments)
+                table(name, folder, threads, arguments)
     return 0
 
 
