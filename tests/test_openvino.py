@@ -171,6 +171,7 @@ def test_what_cannot_be_written_is_told(folder: Path, tmp_path: Path) -> None:
             (cut, "is cut off"), (text, "cannot be read"), (empty, "cannot be read"),
             (broken("gpt", model_type="gpt2"), "holds no Llama"),
             (broken("less", hidden_size=None), "does not tell hidden"),
+            (broken("none", num_attention_heads=0), "does not tell num_attention"),
             (broken("deep", num_hidden_layers=3), "have no model.layers.2"),
             (broken("wide", intermediate_size=64), "do not fit"), (broken("vast", vocab_size=401), "do not fit"),
             (broken("long", rope_parameters={"rope_type": "yarn"}), "scaled positions")):

@@ -83,11 +83,12 @@ def _config(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict) or config.get("model_type") != "llama":
         raise InputError(f"{folder} holds no Llama")
-    missing = [key for key in _NEEDED if not isinstance(config.get(key), int | float)]
+    missing = [key for key in _NEEDED if not isinstance(config.get(key), int | float) or config[key] <= 0]
     if missing:
         raise InputError(f"{path} does not tell {', '.join(missing)}")
-    scaled = (config.get("rope_parameters") or config.get("rope_scaling") or {}).get("rope_type", "default")
-    if scaled != "default" or config.get("attention_bias") or config.get("mlp_bias"):
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    plain = isinstance(rope, dict) and (rope.get("rope_type") or rope.get("type") or "default") == "default"
+    if not plain or config.get("attention_bias") or config.get("mlp_bias"):
         raise InputError(f"{folder} holds a Llama with biases or scaled positions, which is not written")
     return config
 
@@ -111,7 +112,6 @@ class _Writer:
         self.vocabulary, self.width = int(self.config["vocab_size"]), int(self.config["hidden_size"])
         self.size = int(self.config.get("head_dim") or self.width // self.heads)
         self.sinks: list[Any] = []
-        self.variables: list[Any] = []
         self.matrices: dict[str, Any] = {}
 
     def model(self) -> Any:
@@ -230,14 +230,13 @@ class _Writer:
         info = openvino.op.util.VariableInfo()
         info.data_shape = openvino.PartialShape([-1, self.kv_heads, -1, self.size])
         info.data_type = openvino.Type.f32
-        info.variable_id = name + "present" + name
+        info.variable_id = name + name.replace("past_key_values", "present")
         variable = openvino.op.util.Variable(info)
         empty = ops.broadcast(self.floats(0.0), ops.concat(
             [self.batch, self.ints([self.kv_heads]), self.ints([0]), self.ints([self.size])], 0))
         past = ops.read_value(empty, variable)
         everything = ops.concat([ops.gather(past, self.beams, self.ints(0)), new], 2)
         self.sinks.append(ops.assign(everything, variable))
-        self.variables.append(variable)
         return everything
 
     def repeated(self, state: Any) -> Any:
