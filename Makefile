@@ -51,5 +51,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV_STAMP): $(STAMP)
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,aarch64,corpus,cluster,model,train,eval]' torch==2.13.0
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,aarch64,corpus,cluster,model,fast,train,eval]' torch==2.13.0
 	@touch $@

@@ -22,7 +22,7 @@ def disassemble(
         metavar="INPUT", show_default=False, help="Assembly (.s), an object (.o) or a linked ELF file.")],
     model: Annotated[str | None, typer.Option(
         metavar="MODEL", show_default=False,
-        help="A GGUF file, a folder in transformers' form, or a server's address, http://HOST:PORT/v1.")] = None,
+        help="A GGUF file, a folder of transformers' or OpenVINO's, or a server, http://HOST:PORT/v1.")] = None,
     tokenizer: Annotated[Path | None, typer.Option(
         metavar="FILE", show_default=False,
         help="The tokenizer.json of a GGUF file, where none lies beside it.")] = None,
@@ -34,7 +34,7 @@ def disassemble(
     context: Annotated[int | None, typer.Option(
         metavar="TOKENS", show_default=False, help="Tokens of prompt and answer together.")] = None,
     threads: Annotated[int | None, typer.Option(
-        metavar="N", min=1, show_default=False, help="Threads for a GGUF file; all cores unless said.")] = None,
+        metavar="N", min=1, show_default=False, help="Threads for GGUF and OpenVINO; all cores unless said.")] = None,
     functions: Annotated[list[str] | None, typer.Option(
         "--function", metavar="NAME", show_default=False, help="A function to disassemble; all unless said.")] = None,
     samples: Annotated[int, typer.Option("-n", "--samples", min=1, help="Answers to ask for, for each function.")] = 1,

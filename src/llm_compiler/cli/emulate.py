@@ -18,7 +18,7 @@ Source = Annotated[Path, typer.Argument(
     metavar="INPUT", show_default=False, help="A C, C++, IR or bitcode file.")]
 Model = Annotated[str | None, typer.Option(
     metavar="MODEL", show_default=False,
-    help="A GGUF file, a folder in transformers' form, or a server's address, http://HOST:PORT/v1.")]
+    help="A GGUF file, a folder of transformers' or OpenVINO's, or a server, http://HOST:PORT/v1.")]
 Tokenizer = Annotated[Path | None, typer.Option(
     metavar="FILE", show_default=False, help="The tokenizer.json of a GGUF file, where none lies beside it.")]
 Name = Annotated[str, typer.Option(metavar="NAME", show_default=False, help="The model's name on the server.")]

@@ -31,8 +31,8 @@ _Output = Annotated[Path, typer.Option(
     help="Where the run goes: log.jsonl, report.md, report.html. The same command again goes on from there.")]
 _Model = Annotated[str | None, typer.Option(
     "--model", metavar="MODEL", show_default=False,
-    help="A GGUF file, a folder in transformers' form, a server (http://HOST:PORT/v1), or `embedded`: the one that "
-         "comes with the package.")]
+    help="A GGUF file, a folder of transformers' or OpenVINO's, a server (http://HOST:PORT/v1), or `embedded`: the one "
+         "that comes with the package.")]
 _Tokenizer = Annotated[Path | None, typer.Option(
     metavar="FILE", show_default=False, help="tokenizer.json of a GGUF file; the one beside it unless said.")]
 _Name = Annotated[str, typer.Option(metavar="NAME", show_default=False, help="The model's name on a server.")]

@@ -1,4 +1,4 @@
-"""The model that the user names, opened: a GGUF file, a folder in transformers' form, or a server; how it is asked."""
+"""The model that the user names, opened: a GGUF file, a folder of transformers' or OpenVINO's, a server; how to ask."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from llm_compiler.llvm.pipeline import PassList
 from llm_compiler.models.embedded import Embedded
 from llm_compiler.models.engine import Engine, Sample, fingerprint
 from llm_compiler.models.local import Local
+from llm_compiler.models.openvino import OpenVino, is_openvino
 from llm_compiler.models.server import Server
 from llm_compiler.tasks import prompts
 from llm_compiler.tasks.prompts import Code, Emulated, Prompt, Unparsed
@@ -105,11 +106,12 @@ def whole(sample: Sample) -> str:
 def open_backend(model: str, *, tokenizer: Path | None = None, name: str = "", form: str | None = None,
                  context: int | None = None, threads: int | None = None, slots: int = 8) -> Backend:
     """The model that `model` names: a GGUF file (with tokenizer.json beside it, unless `tokenizer` says another), a
-    folder in transformers' form, or the address of a server, `http://HOST:PORT/v1`.
+    folder in transformers' form or OpenVINO's, or the address of a server, `http://HOST:PORT/v1`.
 
     name: the model's on a server. form: compact or reference; by default told from the tokenizer, and reference where
-    there is none to look at. context: tokens of prompt and answer together. threads, slots: of a GGUF file, see
-    `Embedded`. Raises InputError for what is no model, EngineError for one that cannot be run.
+    there is none to look at. context: tokens of prompt and answer together. threads, slots: of a GGUF file or of
+    OpenVINO, see `Embedded` and `OpenVino`. Raises InputError for what is no model, EngineError for one that cannot be
+    run.
     """
     wanted = None if form is None else Form.parse(form)
     if context is not None and context < 64:
@@ -124,6 +126,12 @@ def open_backend(model: str, *, tokenizer: Path | None = None, name: str = "", f
     if path.is_dir():
         if tokenizer is not None:
             raise InputError(f"{model} has a tokenizer of its own; leave --tokenizer out")
+        if is_openvino(path):
+            added = _added(path / "tokenizer.json")
+            openvino = OpenVino(path, threads=threads, slots=slots) if context is None else OpenVino(
+                path, context=context, threads=threads, slots=slots)
+            found = wanted or _form_of(added)
+            return Backend(openvino, found, _BEGIN if found is Form.REFERENCE and _BEGIN in added else "", (path,))
         local = Local(path, context=context)
         return Backend(local, wanted or _form_of(_added(path / "tokenizer.json")), files=(path,))
     if not path.exists():
