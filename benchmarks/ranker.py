@@ -37,10 +37,11 @@ from llm_compiler.tasks.labels.choice import FUNCTION, MODULE
 from ranker_sample import ENTRIES, FAILED, SIZES, Wanted, lines
 
 STEPS_SHOWN = (1, 2, 4, 8)
-_NEIGHBOURS = 100
+_NEIGHBOURS = 150
 _ARCH = "x86_64"
 _LEAST_SHARE = 0.02  # of programs that a count stands in; rarer ones are left out
-_SCALE = 16.0  # a standard deviation, in what a byte counts
+_LEAST_WEIGHT = 0.3  # of the heaviest
+_SCALE = 50.0  # of the heaviest count's logarithm, so that a byte holds it
 _FOLDS = 5
 
 # --- data --------------------------------------------------------------------------------------------------------
@@ -129,9 +130,17 @@ class Space:
 
     @staticmethod
     def of(known: Data) -> Space:
+        """A count weighs as much as it goes along with what entries save."""
         usual = np.flatnonzero((known.logs > 0).mean(axis=0) >= _LEAST_SHARE)
-        spread = known.logs[:, usual].std(axis=0)
-        return Space(usual[spread > 0], _SCALE / spread[spread > 0])
+        logs = known.logs[:, usual]
+        weights = np.zeros(len(usual))
+        standard = (logs - logs.mean(axis=0)) / np.maximum(1e-9, logs.std(axis=0))
+        for profile in known.sizes:
+            matrix = known.gains(profile)
+            together = standard.T @ (matrix - matrix.mean(axis=0)) / len(known)
+            weights += np.sqrt((together**2).sum(axis=1) / (matrix**2).mean())
+        kept = weights >= _LEAST_WEIGHT * weights.max()
+        return Space(usual[kept], _SCALE * weights[kept] / weights.max())
 
     def points(self, data: Data) -> Any:
         return np.minimum(255.0, data.logs[:, self.columns] * self.scales)
@@ -217,8 +226,8 @@ def sample(arguments: argparse.Namespace) -> None:
     asked = {str(profile): sampling.entries(profile, arguments.labels, more[profile]) for profile in Profile}
     sampling.keep_entries(arguments.output, {profile: sampling.texts(found) for profile, found in asked.items()})
     sampling.keep_programs(arguments.output, arguments.corpus, Wanted(
-        arguments.functions, arguments.modules, arguments.test_functions, arguments.test_modules, arguments.largest,
-        arguments.largest_function))
+        arguments.functions, arguments.modules, arguments.test_functions, arguments.test_modules,
+        tuple(arguments.function_range), tuple(arguments.module_range)))
     sampling.measure(arguments.output, asked, arguments.minutes)
 
 
@@ -233,7 +242,7 @@ def choose(arguments: argparse.Namespace) -> None:
         "fixed": lambda data, profile: fixed(range(data.sizes[profile].shape[1])),
         "greedy": lambda data, profile: fixed(greedy(data, profile)),
         **{f"nearest {count}": lambda data, profile, count=count: neighbours(data, profile, count)  # type: ignore[misc]
-           for count in (30, 60, 100, 200, 400, 800)}}
+           for count in (50, 100, 150, 200, 300)}}
     if arguments.trees:
         makers |= {"trees": lambda data, profile: trees(data, profile, joint=False),
                    "trees, residuals jointly": lambda data, profile: trees(data, profile, joint=True)}
@@ -308,12 +317,12 @@ def main() -> int:
     drawing = commands.add_parser("sample")
     drawing.add_argument("--corpus", type=Path, required=True)
     drawing.add_argument("-o", "--output", type=Path, required=True)
-    drawing.add_argument("--functions", type=int, default=3000, help="of training packages")
-    drawing.add_argument("--modules", type=int, default=400)
-    drawing.add_argument("--test-functions", type=int, default=600)
-    drawing.add_argument("--test-modules", type=int, default=150)
-    drawing.add_argument("--largest", type=int, default=1500, help="IR instructions of a module at most")
-    drawing.add_argument("--largest-function", type=int, default=300)
+    drawing.add_argument("--functions", type=int, default=2000, help="of training packages")
+    drawing.add_argument("--modules", type=int, default=250)
+    drawing.add_argument("--test-functions", type=int, default=400)
+    drawing.add_argument("--test-modules", type=int, default=80)
+    drawing.add_argument("--function-range", type=int, nargs=2, default=(8, 300), help="IR instructions of a function")
+    drawing.add_argument("--module-range", type=int, nargs=2, default=(32, 1200))
     drawing.add_argument("--labels", type=Path, help="measure lists of these labels, too")
     drawing.add_argument("--more", type=int, default=0, help="so many of them, under the head start's options")
     drawing.add_argument("--minutes", type=float, default=1e9, help="stop then; the same command goes on")

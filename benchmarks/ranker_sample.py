@@ -39,14 +39,17 @@ _EVERYTHING = 1 << 40
 
 @dataclass(frozen=True)
 class Wanted:
-    """How many functions and modules of training packages, and of test packages; IR instructions at most."""
+    """How many functions and modules of training packages, and of test packages; IR instructions of each.
+
+    What is smaller than the least has nothing to gain: a function of seven instructions is hardly more than its frame.
+    """
 
     functions: int
     modules: int
     test_functions: int
     test_modules: int
-    largest: int
-    largest_function: int
+    function_range: tuple[int, int]
+    module_range: tuple[int, int]
 
 
 # --- entries -----------------------------------------------------------------------------------------------------
@@ -88,8 +91,10 @@ def drawn(programs: Sequence[Program], count: int) -> list[Program]:
 
 def choice(corpus: Path, wanted: Wanted) -> list[Program]:
     """The programs in the order in which they are measured: a break anywhere leaves a smaller sample of all."""
-    everything = choose(corpus, _EVERYTHING, _EVERYTHING, largest=wanted.largest,
-                        largest_function=wanted.largest_function, seed=1)
+    least = {FUNCTION: wanted.function_range[0], MODULE: wanted.module_range[0]}
+    everything = [each for each in choose(corpus, _EVERYTHING, _EVERYTHING, largest=wanted.module_range[1],
+                                          largest_function=wanted.function_range[1], seed=1)
+                  if each.instructions >= least[each.kind]]
     placed = []
     for kind, splits, count in ((FUNCTION, (TRAIN, VALIDATION), wanted.functions),
                                 (MODULE, (TRAIN, VALIDATION), wanted.modules),

@@ -15,7 +15,9 @@ from llm_compiler.models import ranking
 from llm_compiler.models.features import Counts, counts
 from llm_compiler.tuning.proposals import Proposals
 
-FIXED_ORDER = "the ranking knows nothing of this trust tier, target or LLVM: the core set is tried in its fixed order"
+FIXED_ORDER = ("the ranking knows nothing of this trust tier, target or LLVM, or of files so large: the core set is tried "
+               "in its fixed order")
+_LARGEST = 400_000  # bytes of bitcode: to count what is larger takes a good part of a second
 
 
 def counts_of(bitcode: bytes) -> Counter[str]:
@@ -46,6 +48,6 @@ class RankedCoreSet:
         return f"the core set as ranking {ranking.shipped().identity} has it, {self.samples}"
 
     def __call__(self, pool: WorkerPool, bitcode: Path) -> Proposals:
-        found = pool.run(Reading(bitcode, counts_of)).value
+        found = pool.run(Reading(bitcode, counts_of)).value if bitcode.stat().st_size <= _LARGEST else None
         order = ranked(found, self.core_set, self.profile, self.arch) if isinstance(found, Counter) else None
         return Proposals((order or self.core_set)[: self.samples], "" if order or self.samples is None else FIXED_ORDER)
