@@ -37,7 +37,7 @@ from llm_compiler.tasks.labels.choice import FUNCTION, MODULE
 from ranker_sample import ENTRIES, FAILED, SIZES, Wanted, lines
 
 STEPS_SHOWN = (1, 2, 4, 8)
-_NEIGHBOURS = 150
+_NEIGHBOURS = {Profile.DEPLOY: 200, Profile.PAPER: 0}  # what `choose` says; 0: one order for all
 _ARCH = "x86_64"
 _LEAST_SHARE = 0.02  # of programs that a count stands in; rarer ones are left out
 _LEAST_WEIGHT = 0.3  # of the heaviest
@@ -117,8 +117,13 @@ def remembered(known: Data, orders: Sequence[Sequence[int]]) -> Orders:
 def greedy(known: Data, profile: str) -> list[int]:
     """The order that covers the training programs: those of each kind count by half."""
     matrix = known.gains(profile)
-    share = np.array([1 / np.sum(known.kinds == kind) for kind in known.kinds])
-    return covered(matrix * share[:, None], matrix.shape[1])
+    return covered(matrix * shares(known)[:, None], matrix.shape[1])
+
+
+def shares(known: Data) -> Any:
+    """What each program counts, 1 in all, and functions as much as modules."""
+    found = np.array([1 / np.sum(known.kinds == kind) for kind in known.kinds])
+    return found / found.sum()
 
 
 @dataclass(frozen=True)
@@ -130,14 +135,16 @@ class Space:
 
     @staticmethod
     def of(known: Data) -> Space:
-        """A count weighs as much as it goes along with what entries save."""
+        """A count weighs as much as it goes along with what entries save; functions and modules weigh the same."""
         usual = np.flatnonzero((known.logs > 0).mean(axis=0) >= _LEAST_SHARE)
         logs = known.logs[:, usual]
+        share = shares(known)[:, None]
+        centred = logs - (share * logs).sum(axis=0)
+        standard = centred / np.maximum(1e-9, np.sqrt((share * centred**2).sum(axis=0)))
         weights = np.zeros(len(usual))
-        standard = (logs - logs.mean(axis=0)) / np.maximum(1e-9, logs.std(axis=0))
         for profile in known.sizes:
             matrix = known.gains(profile)
-            together = standard.T @ (matrix - matrix.mean(axis=0)) / len(known)
+            together = (share * standard).T @ (matrix - (share * matrix).sum(axis=0))
             weights += np.sqrt((together**2).sum(axis=1) / (matrix**2).mean())
         kept = weights >= _LEAST_WEIGHT * weights.max()
         return Space(usual[kept], _SCALE * weights[kept] / weights.max())
@@ -228,7 +235,7 @@ def sample(arguments: argparse.Namespace) -> None:
     sampling.keep_programs(arguments.output, arguments.corpus, Wanted(
         arguments.functions, arguments.modules, arguments.test_functions, arguments.test_modules,
         tuple(arguments.function_range), tuple(arguments.module_range)))
-    sampling.measure(arguments.output, asked, arguments.minutes)
+    sampling.measure(arguments.output, asked, arguments.minutes, arguments.first)
 
 
 def choose(arguments: argparse.Namespace) -> None:
@@ -268,12 +275,13 @@ def train(arguments: argparse.Namespace) -> None:
         candidates = [Candidate(PassList.parse(passes), tuple(codegen), tuple(options))
                       for passes, codegen, options in held[profile][1:]]
         order, matrix = greedy(known, profile), known.gains(profile)
-        tables[profile] = Table(tuple(candidates[index].digest for index in order), tuple(
-            array("H", np.rint(STEPS * matrix[:, index]).astype(int).tolist()) for index in order))
+        gains_by_entry = tuple(array("H", np.rint(STEPS * matrix[:, index]).astype(int).tolist()) for index in order)
+        tables[profile] = Table(tuple(candidates[index].digest for index in order), _NEIGHBOURS[Profile(profile)],
+                                gains_by_entry)
     points = np.rint(space.points(known)).astype(np.uint8)
     made = Ranking(tuple(NAMES[index] for index in space.columns),
                    tuple(round(float(scale), 4) for scale in space.scales),
-                   tuple(bytes(row) for row in points), arguments.neighbours, _ARCH, tables)
+                   tuple(bytes(row) for row in points), _ARCH, tables)
     data = made.to_bytes()
     write_atomically(arguments.output, data)
     print(f"{arguments.output}: {len(data)} bytes, {len(known)} programs, {len(made.names)} counts", file=sys.stderr)
@@ -326,6 +334,7 @@ def main() -> int:
     drawing.add_argument("--labels", type=Path, help="measure lists of these labels, too")
     drawing.add_argument("--more", type=int, default=0, help="so many of them, under the head start's options")
     drawing.add_argument("--minutes", type=float, default=1e9, help="stop then; the same command goes on")
+    drawing.add_argument("--first", choices=(FUNCTION, MODULE), help="the kind that is measured before the other")
     drawing.set_defaults(run=sample)
     choosing = commands.add_parser("choose")
     choosing.add_argument("sample", type=Path)
@@ -333,7 +342,6 @@ def main() -> int:
     choosing.set_defaults(run=choose)
     training = commands.add_parser("train")
     training.add_argument("sample", type=Path)
-    training.add_argument("--neighbours", type=int, default=_NEIGHBOURS)
     training.add_argument("-o", "--output", type=Path, default=Path(ranking.__file__).parents[1] / "data" / FILE)
     training.set_defaults(run=train)
     judging = commands.add_parser("evaluate")

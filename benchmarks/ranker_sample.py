@@ -160,16 +160,19 @@ def lines(path: Path) -> Iterator[Row]:
                 yield json.loads(line)
 
 
-def measure(folder: Path, asked: dict[str, list[Candidate]], minutes: float) -> None:
-    """Every program that has no line yet, for at most so many minutes."""
+def measure(folder: Path, asked: dict[str, list[Candidate]], minutes: float, first: str | None) -> None:
+    """Every program that has no line yet, for at most so many minutes. first: the kind that is measured before the
+    other.
+    """
     path = folder / SIZES
     known = list(lines(path))
     path.write_text("".join(json.dumps(row) + "\n" for row in known))
     done = {row["hash"] for row in known}
     rows = [row for row in read_shards(folder / PROGRAMS) if row["hash"] not in done]
+    rows.sort(key=lambda row: first is not None and row["kind"] != first)
     started = said = time.monotonic()
     counts: Counter[str] = Counter()
-    with WorkerPool(1, Limits(60.0)) as pool, path.open("a") as file:
+    with WorkerPool(1, Limits(600.0)) as pool, path.open("a") as file:
         for number, row in enumerate(rows, 1):
             made = sizes_of(pool, row, asked, folder)
             counts[made if isinstance(made, str) else f"{made['split']} {made['kind']}s"] += 1

@@ -32,23 +32,24 @@ _MOST = 255  # of a scaled count
 @dataclass(frozen=True)
 class Table:
     """What entries save on the programs, for a profile. entries: `Candidate.digest`s, in the order that serves best
-    where nothing is known of a program. gains: by entry, for each program, in STEPS; 0 where -Oz is as good.
+    where nothing is known of a program. neighbours: programs that vote; with 0 that order is everybody's. gains: by
+    entry, for each program, in STEPS; 0 where -Oz is as good.
     """
 
     entries: tuple[str, ...]
+    neighbours: int
     gains: tuple[array[int], ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Ranking:
     """names, scales: counts that tell programs apart, and what the logarithm of each is multiplied by. programs: their
-    scaled counts. neighbours: programs that vote. arch: of the code that was measured. tables: by profile.
+    scaled counts. arch: of the code that was measured. tables: by profile.
     """
 
     names: tuple[str, ...]
     scales: tuple[float, ...] = field(repr=False)
     programs: tuple[bytes, ...] = field(repr=False)
-    neighbours: int
     arch: str
     tables: Mapping[str, Table]
 
@@ -61,7 +62,7 @@ class Ranking:
         if not entries or any(entry not in places for entry in entries):
             return None
         indices = {places[entry]: index for index, entry in enumerate(entries)}
-        near = self._nearest(self.point(found))
+        near = self._nearest(self.point(found), table.neighbours)
         columns = {place: [table.gains[place][row] for row in near] for place in sorted(indices)}
         return [indices[place] for place in cover(columns)]
 
@@ -69,16 +70,16 @@ class Ranking:
         """Where a program lies among the others."""
         return scaled(found, self.names, self.scales)
 
-    def _nearest(self, point: Sequence[float]) -> list[int]:
-        distances = [math.dist(point, program) for program in self.programs]
-        return heapq.nsmallest(self.neighbours, range(len(distances)), key=lambda row: (distances[row], row))
+    def _nearest(self, point: Sequence[float], count: int) -> list[int]:
+        distances = [math.dist(point, program) for program in self.programs] if count else []
+        return heapq.nsmallest(count, range(len(distances)), key=lambda row: (distances[row], row))
 
     # --- bytes ---
 
     def to_bytes(self) -> bytes:
         """A compressed form that `from_bytes` reads back to an equal value."""
         head = {"names": self.names, "scales": self.scales, "programs": len(self.programs), "arch": self.arch,
-                "neighbours": self.neighbours, "tables": {name: table.entries for name, table in self.tables.items()}}
+                "tables": {name: [table.neighbours, *table.entries] for name, table in self.tables.items()}}
         # Counts by name and gains by program: what is alike stands together.
         parts = [bytes(program[number] for program in self.programs) for number in range(len(self.names))]
         for table in self.tables.values():
@@ -100,18 +101,18 @@ class Ranking:
     @classmethod
     def _read(cls, head: dict[str, Any], rest: bytes) -> Self:
         count, names = int(head["programs"]), tuple(map(str, head["names"]))
-        columns = len(names) + 2 * sum(map(len, head["tables"].values()))
+        columns = len(names) + 2 * sum(len(told) - 1 for told in head["tables"].values())
         if len(rest) != columns * count or len(head["scales"]) != len(names) or not count:
             raise ValueError("they are cut off")
         parts = iter([rest[start : start + count] for start in range(0, len(rest), count)])
         by_name = [next(parts) for _ in names]
         tables = {}
-        for profile, entries in head["tables"].items():
+        for profile, (neighbours, *entries) in head["tables"].items():
             gains = tuple(array("H", (low | high << 8 for low, high in zip(next(parts), next(parts), strict=True)))
                           for _ in entries)
-            tables[str(profile)] = Table(tuple(map(str, entries)), gains)
+            tables[str(profile)] = Table(tuple(map(str, entries)), int(neighbours), gains)
         return cls(names, tuple(map(float, head["scales"])), tuple(map(bytes, zip(*by_name, strict=True))),
-                   int(head["neighbours"]), str(head["arch"]), tables)
+                   str(head["arch"]), tables)
 
 
 def scaled(found: Counts, names: Sequence[str], scales: Sequence[float]) -> tuple[float, ...]:
