@@ -15,8 +15,8 @@ from llm_compiler.models import ranking
 from llm_compiler.models.features import Counts, counts
 from llm_compiler.tuning.proposals import Proposals
 
-FIXED_ORDER = ("the ranking knows nothing of this trust tier, target or LLVM, or of files so large: "
-               "the core set is tried in its fixed order")
+FIXED_ORDER = ("the ranking knows nothing of this profile, trust tier, target or LLVM, or of files so "
+               "large: the core set is tried in its fixed order")
 _LARGEST = 400_000  # bytes of bitcode: to count what is larger takes a good part of a second
 
 
