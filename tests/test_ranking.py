@@ -81,22 +81,19 @@ def test_it_is_kept_in_bytes() -> None:
 
 
 def test_the_shipped_ranking_knows_the_core_set() -> None:
-    core = space().core_set
-    made = [ranked.ranked(found, core, "deploy", "x86_64") for found in (CALLS, LOADS, CALLS, Counter[str]())]
-    for order in made:
-        assert order is not None and sorted(each.key for each in order) == sorted(each.key for each in core)
+    core = [candidate.digest for candidate in space().core_set]
+    shipped = ranking.shipped().ranking
+    made = [shipped.order(found, "deploy", "x86_64", core) for found in (CALLS, LOADS, CALLS, Counter[str]())]
+    assert all(order is not None and sorted(order) == list(range(len(core))) for order in made)
     assert made[0] == made[2]
-    assert len(ranking.shipped().ranking.to_bytes()) < 2_000_000
+    assert len(shipped.to_bytes()) < 2_000_000
+    # Nothing is known of another profile, another target, and an entry that was not measured.
+    assert not shipped.knows("paper", "x86_64", [candidate.digest for candidate in space("paper").core_set])
+    assert not shipped.knows("deploy", "aarch64", core)
+    assert not shipped.knows("deploy", "x86_64", [*core, Candidate(PassList.parse("globaldce")).digest])
 
 
-def test_other_targets_and_other_entries_keep_their_order() -> None:
-    core = space().core_set
-    assert ranked.ranked(CALLS, core, "deploy", "aarch64") is None
-    assert ranked.ranked(CALLS, space("paper").core_set, "paper", "x86_64") is None
-    assert ranked.ranked(CALLS, (*core, Candidate(PassList.parse("globaldce"))), "deploy", "x86_64") is None
-
-
-def test_it_proposes(tmp_path: Path) -> None:
+def test_it_proposes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     core = space().core_set
     source = write_source(tmp_path, "f.c", SOURCE)
     bitcode = tmp_path / "f.bc"
@@ -104,10 +101,14 @@ def test_it_proposes(tmp_path: Path) -> None:
         bitcode.write_bytes(tuner._prepare(source, (), None).bitcode.read_bytes())
     assert counts_of(bitcode.read_bytes())["functions"] == 1
     with small_pool() as pool:
-        some, all_, elsewhere = (RankedCoreSet(core, "deploy", arch, samples)(pool, bitcode) for arch, samples in (
-            ("x86_64", 3), ("x86_64", None), ("aarch64", 3)))
-    assert some.candidates == all_.candidates[:3] and len(all_.candidates) == len(core) and not some.note
-    assert elsewhere.candidates == core[:3] and elsewhere.note == ranked.FIXED_ORDER
+        some, all_, elsewhere, searched = (RankedCoreSet(core, "deploy", arch, samples)(pool, bitcode)
+                                           for arch, samples in (("x86_64", 3), ("x86_64", None), ("aarch64", 3),
+                                                                 ("aarch64", None)))
+        monkeypatch.setattr(ranked, "_LARGEST", 100)
+        large = RankedCoreSet(core, "deploy", "x86_64", 3)(pool, bitcode)
+    assert some.candidates == all_.candidates[:3] and set(all_.candidates) == set(core) and not some.note
+    assert elsewhere == large and large.candidates == core[:3] and large.note == ranked.FIXED_ORDER
+    assert searched.candidates == core and not searched.note
 
 
 # --- what uses it ---

@@ -49,10 +49,10 @@ def tune(
         metavar="BUDGET", help="For each file: a time (10s, 500ms, 2m) or a number of evaluations (400).")] = "10s",
     profile: Annotated[str, typer.Option(
         metavar="PROFILE", help="deploy: lower as `clang -Oz` does; paper: at codegen level -O0.")] = "deploy",
-    strategy: Annotated[str | None, typer.Option(
-        metavar="NAME", show_default="adaptive; hybrid with --model",
+    strategy: Annotated[str, typer.Option(
+        metavar="NAME",
         help="adaptive, coreset, evolution, pipeline or random; with a model, the ranking that comes with the package "
-             "unless --model names another: hybrid (search on from its lists) or model (its lists alone).")] = None,
+             "unless --model names another: hybrid (adaptive, its lists first) or model (these alone).")] = "hybrid",
     trust: Annotated[str, typer.Option(
         metavar="TIER", help="Passes and options to use: production, extended or experimental.")] = "production",
     target: Annotated[str, typer.Option(
@@ -90,8 +90,6 @@ def tune(
     from llm_compiler.tuning.tuner import WITH_MODEL, TuningOptions
     from llm_compiler.validation.differential import Level
 
-    if strategy is None:
-        strategy = "adaptive" if model is None else "hybrid"
     named = None
     if model is not None:
         from llm_compiler.inference.backend import EMBEDDED, open_backend

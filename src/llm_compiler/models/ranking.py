@@ -53,14 +53,17 @@ class Ranking:
     arch: str
     tables: Mapping[str, Table]
 
-    def order(self, found: Counts, profile: str, arch: str, entries: Sequence[str]) -> list[int] | None:
-        """Indices of `entries` (`Candidate.digest`s), the most promising first; None without data on each of them."""
+    def knows(self, profile: str, arch: str, entries: Sequence[str]) -> bool:
+        """Whether there is data on each of `entries` (`Candidate.digest`s)."""
         table = self.tables.get(profile)
-        if table is None or arch != self.arch:
+        return bool(entries) and table is not None and arch == self.arch and set(entries) <= set(table.entries)
+
+    def order(self, found: Counts, profile: str, arch: str, entries: Sequence[str]) -> list[int] | None:
+        """Indices of `entries`, the most promising first; None without data on each of them."""
+        if not self.knows(profile, arch, entries):
             return None
+        table = self.tables[profile]
         places = {entry: place for place, entry in enumerate(table.entries)}
-        if not entries or any(entry not in places for entry in entries):
-            return None
         indices = {places[entry]: index for index, entry in enumerate(entries)}
         near = self._nearest(self.point(found), table.neighbours)
         columns = {place: [table.gains[place][row] for row in near] for place in sorted(indices)}

@@ -12,7 +12,7 @@ from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.pipeline import Candidate
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.models import ranking
-from llm_compiler.models.features import Counts, counts
+from llm_compiler.models.features import counts
 from llm_compiler.tuning.proposals import Proposals
 
 FIXED_ORDER = ("the ranking knows nothing of this profile, trust tier, target or LLVM, or of files so "
@@ -24,14 +24,6 @@ def counts_of(bitcode: bytes) -> Counter[str]:
     """What tells a program from others; runs in the LLVM worker."""
     with Context(library.load()) as context:
         return counts(context.parse(bitcode).text())
-
-
-def ranked(found: Counts, core_set: tuple[Candidate, ...], profile: str, arch: str) -> tuple[Candidate, ...] | None:
-    """The core set, the most promising first; None where the ranking has no data. Raises InputError when the
-    package's file is damaged.
-    """
-    order = ranking.shipped().ranking.order(found, profile, arch, [candidate.digest for candidate in core_set])
-    return None if order is None else tuple(core_set[index] for index in order)
 
 
 @dataclass(frozen=True)
@@ -48,6 +40,14 @@ class RankedCoreSet:
         return f"the core set as ranking {ranking.shipped().identity} has it, {self.samples}"
 
     def __call__(self, pool: WorkerPool, bitcode: Path) -> Proposals:
-        found = pool.run(Reading(bitcode, counts_of)).value if bitcode.stat().st_size <= _LARGEST else None
-        order = ranked(found, self.core_set, self.profile, self.arch) if isinstance(found, Counter) else None
-        return Proposals((order or self.core_set)[: self.samples], "" if order or self.samples is None else FIXED_ORDER)
+        order = self._order(pool, bitcode)
+        candidates = self.core_set if order is None else tuple(self.core_set[index] for index in order)
+        return Proposals(candidates[: self.samples], FIXED_ORDER if order is None and self.samples else "")
+
+    def _order(self, pool: WorkerPool, bitcode: Path) -> list[int] | None:
+        known = ranking.shipped().ranking
+        asked = self.profile, self.arch, [candidate.digest for candidate in self.core_set]
+        if not known.knows(*asked) or bitcode.stat().st_size > _LARGEST:
+            return None
+        found = pool.run(Reading(bitcode, counts_of)).value
+        return known.order(found, *asked) if isinstance(found, Counter) else None

@@ -67,7 +67,7 @@ class TuningOptions:
 
     budget: Budget = field(default_factory=lambda: Budget(seconds=10.0))
     profile: Profile = Profile.DEPLOY
-    strategy: str = "adaptive"
+    strategy: str = "hybrid"
     tier: Tier = Tier.PRODUCTION
     target: str = X86_64
     jobs: int = 2
@@ -493,7 +493,7 @@ def _timed(task: Callable[[], None]) -> Callable[[], float]:
     return run
 
 
-def tune(source: str | Path, *, budget: str = "10s", profile: str = "deploy", strategy: str = "adaptive",
+def tune(source: str | Path, *, budget: str = "10s", profile: str = "deploy", strategy: str = "hybrid",
          trust: str = "production", target: str = X86_64, jobs: int = 2, seed: int = 0,
          cflags: Sequence[str] = (), store: bool = True, verify: str = "quick") -> TuningResult:
     """Tune one C, C++, IR or bitcode file.
