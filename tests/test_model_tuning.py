@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from llm_compiler.errors import InputError
 from llm_compiler.inference.backend import Backend, Form
 from llm_compiler.inference.tuning import ModelProposer
 from llm_compiler.models.engine import EngineError, Sample
@@ -110,12 +109,6 @@ def test_a_model_that_cannot_be_run_is_one_sentence() -> None:
     assert result.status is TuningStatus.FAILED and result.message == "the server is down"
 
 
-def test_without_a_model() -> None:
-    for name in ("model", "hybrid"):
-        with pytest.raises(InputError, match=f"the strategy '{name}' needs a model; name one with --model"):
-            Tuner(replace(OPTIONS, strategy=name))
-
-
 def test_results_are_kept_by_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMC_CACHE", str(tmp_path))
     kept = replace(OPTIONS, store=True)
@@ -151,9 +144,8 @@ def test_what_makes_it_another_model(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from llm_compiler.cli import run
 
-    for words, said in ((["--strategy", "hybrid"], "no model for flags comes with llm-compiler yet; name one with"),
-                        (["--model", "embedded"], "no model for flags comes with llm-compiler yet; name one with"),
-                        (["--model", str(tmp_path / "m.gguf")], "there is no model"),
+    for words, said in ((["--model", str(tmp_path / "m.gguf")], "there is no model"),
+                        (["--model", "embedded", "--strategy", "coreset"], "goes with model or hybrid"),
                         (["--model", "m.gguf", "--strategy", "random"], "goes with model or hybrid")):
         assert run(["tune", str(EXAMPLE), *words]) == 2
         assert said in capsys.readouterr().err

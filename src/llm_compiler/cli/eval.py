@@ -86,6 +86,8 @@ def flags(
     _need(datasets=inputs)
     from llm_compiler.evaluation import flags as task
     from llm_compiler.evaluation.programs import profile_of
+    from llm_compiler.inference.backend import EMBEDDED
+    from llm_compiler.models import ranking
     from llm_compiler.validation.differential import Level
 
     options = task.FlagsOptions(
@@ -95,6 +97,10 @@ def flags(
     if model is None and not options.searches:
         raise InputError("there is nothing to evaluate: name a --model or --searches")
     suite = _suite(inputs, task.TASK, split, limit, seed, where={"profile": [profile]}, columns=["profile"])
+    if model == EMBEDDED:
+        decides = {**options.parameters(), "ranking": ranking.shipped().identity}
+        return _made(task.TASK, output, suite, seed, decides, model, None,
+                     lambda run, progress: task.evaluate(run, suite, options, task.Ranking(), progress), as_json)
     backend = _backend(task.TASK, model, tokenizer, name, form, context)
     return _made(task.TASK, output, suite, seed, options.parameters(), model, backend,
                  lambda run, progress: task.evaluate(run, suite, options, backend, progress), as_json)

@@ -49,10 +49,10 @@ def tune(
         metavar="BUDGET", help="For each file: a time (10s, 500ms, 2m) or a number of evaluations (400).")] = "10s",
     profile: Annotated[str, typer.Option(
         metavar="PROFILE", help="deploy: lower as `clang -Oz` does; paper: at codegen level -O0.")] = "deploy",
-    strategy: Annotated[str | None, typer.Option(
-        metavar="NAME", show_default="adaptive; hybrid with --model",
-        help="adaptive, coreset, evolution, pipeline or random; with a model, the one that comes with the package "
-             "unless --model names another: hybrid (search on from its lists) or model (its lists alone).")] = None,
+    strategy: Annotated[str, typer.Option(
+        metavar="NAME",
+        help="adaptive, coreset, evolution, pipeline or random; with a model, the ranking that comes with the package "
+             "unless --model names another: hybrid (adaptive, its lists first) or model (these alone).")] = "hybrid",
     trust: Annotated[str, typer.Option(
         metavar="TIER", help="Passes and options to use: production, extended or experimental.")] = "production",
     target: Annotated[str, typer.Option(
@@ -70,7 +70,7 @@ def tune(
     form: Form = None,
     context: Context = None,
     samples: Annotated[int, typer.Option(
-        "-n", "--samples", min=1, help="Pass lists to ask the model for, for each file.")] = 8,
+        "-n", "--samples", min=1, help="Lists of the model to try on each file.")] = 8,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
     no_store: Annotated[bool, typer.Option(
         "--no-store", help="Neither look up earlier results nor keep these.")] = False,
@@ -90,11 +90,12 @@ def tune(
     from llm_compiler.tuning.tuner import WITH_MODEL, TuningOptions
     from llm_compiler.validation.differential import Level
 
-    if strategy is None:
-        strategy = "adaptive" if model is None else "hybrid"
-    if strategy in WITH_MODEL:
-        from llm_compiler.inference.backend import backend_for
+    named = None
+    if model is not None:
+        from llm_compiler.inference.backend import EMBEDDED, open_backend
         from llm_compiler.inference.tuning import ModelProposer
+
+        named = None if model == EMBEDDED else model
     if profile not in list(Profile):
         raise InputError(f"unknown profile '{profile}'; use {' or '.join(Profile)}")
     if jobs is not None and jobs < 1:
@@ -103,16 +104,16 @@ def tune(
         budget=Budget.parse(budget), profile=Profile(profile),
         strategy=strategy, tier=Tier.parse(trust),
         target=target, jobs=jobs or cores(), seed=seed, cflags=cflags(ctx), store=not no_store,
-        verify=Level.parse(verify))
+        verify=Level.parse(verify), proposals=samples)
     if model is not None and options.strategy not in WITH_MODEL:
         raise InputError(f"--model goes with {' or '.join(WITH_MODEL)}, not with the strategy '{options.strategy}'")
     with contextlib.ExitStack() as stack:
         units = _units(inputs or [], options.cflags, compile_commands, Path(stack.enter_context(temporary_folder())))
         units = _with_outputs(units, output)
         proposer = None
-        if options.strategy in WITH_MODEL:
-            backend = stack.enter_context(backend_for(
-                "flags", model, tokenizer=tokenizer, name=model_name, form=form, context=context))
+        if named is not None:
+            backend = stack.enter_context(open_backend(
+                named, tokenizer=tokenizer, name=model_name, form=form, context=context))
             proposer = ModelProposer.of(backend, options, samples=samples)
         return _tune_all(units, options, proposer, json_lines=json_lines)
 

@@ -24,7 +24,7 @@ from llm_compiler.inference import asking
 from llm_compiler.inference.backend import Backend, Form
 from llm_compiler.llvm.job import Job, Outcome, Reading, Status
 from llm_compiler.llvm.pipeline import Candidate, PassList
-from llm_compiler.llvm.target import Profile
+from llm_compiler.llvm.target import X86_64, Profile, architecture
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.models.engine import Sample
 from llm_compiler.tasks.compact import compact
@@ -32,6 +32,7 @@ from llm_compiler.tasks.grammar import pass_list_grammar
 from llm_compiler.tasks.labels.search import full_space, list_space
 from llm_compiler.tasks.lowering import text_of
 from llm_compiler.tasks.prompts import FlagsPrompt, Unparsed
+from llm_compiler.tuning.ranked import RankedCoreSet
 from llm_compiler.tuning.search import Search
 from llm_compiler.tuning.strategies import STRATEGIES, make_strategy
 from llm_compiler.tuning.verify import Verifier
@@ -111,7 +112,11 @@ class Tried:
     at: float | None = None
 
 
-def evaluate(run: Run, suite: Suite, options: FlagsOptions, backend: Backend | None = None,
+class Ranking:
+    """Instead of a model: the core set as the ranking that comes with the package orders it."""
+
+
+def evaluate(run: Run, suite: Suite, options: FlagsOptions, backend: Backend | Ranking | None = None,
              on_progress: Callable[[int, int], None] = lambda done, count: None) -> None:
     """A record for each program that the run lacks. Raises EngineError when the model cannot be run any more."""
     with tempfile.TemporaryDirectory(prefix="eval-") as name:
@@ -123,7 +128,7 @@ def evaluate(run: Run, suite: Suite, options: FlagsOptions, backend: Backend | N
             on_progress(number, suite.count)
 
 
-def _evaluate(run: Run, item: Item, options: FlagsOptions, backend: Backend | None, folder: Path) -> None:
+def _evaluate(run: Run, item: Item, options: FlagsOptions, backend: Backend | Ranking | None, folder: Path) -> None:
     told: dict[str, Any] = {"name": item.name, "benchmark": item.benchmark}
     with pool_of(options.jobs) as pool:
         try:
@@ -134,7 +139,9 @@ def _evaluate(run: Run, item: Item, options: FlagsOptions, backend: Backend | No
         methods: dict[str, Any] = {}
         checks = _Checks(program, pool, folder, options)
         try:
-            if backend is not None:
+            if isinstance(backend, Ranking):
+                methods[MODEL] = _ranked(program, pool, options, checks)
+            elif backend is not None:
                 methods[MODEL] = _Asking(program, item, pool, options, backend).record(checks)
             seconds = options.seconds or methods.get(MODEL, {}).get("seconds") or SECONDS
             for strategy in options.searches:
@@ -300,6 +307,21 @@ def _portions(began: int, samples: int, temperature: float) -> list[tuple[int, f
     portions = [(1, 0.0)] if not began else []
     left = samples - began - len(portions)
     return [*portions, *([(left, temperature)] if left else [])]
+
+
+def _ranked(program: Program, pool: WorkerPool, options: FlagsOptions, checks: _Checks) -> dict[str, Any]:
+    """The core set in the order of the ranking, as far as answers are reported."""
+    started = time.monotonic()
+    proposer = RankedCoreSet(full_space(options.profile).core_set, str(options.profile), architecture(X86_64),
+                             options.samples[-1])
+    chosen = proposer(pool, program.path).candidates
+    tried = []
+    for number, outcome in enumerate(measure(pool, program, chosen), 1):
+        sample = next(each for each in options.samples if number <= each)
+        tried.append(_tried(chosen[number - 1], outcome, sample))
+    spent = time.monotonic() - started
+    checks.settle(tried)
+    return _record(tried, spent)
 
 
 def _search(program: Program, item: Item, options: FlagsOptions, strategy: str, seconds: float,

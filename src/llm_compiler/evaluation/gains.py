@@ -57,8 +57,8 @@ def section(log: Log) -> Section:
     found.add("Savings are over clang -Oz, in bytes of all loaded sections, with 95 % bootstrap intervals over "
               "programs. Total, median and mean keep -Oz where it is smaller; smaller, equal and larger are programs "
               "before that. A program without an answer counts as -Oz. k: the best of so many answers; in time: of "
-              f"what {_time(log)} gave. Core set, evolutionary and adaptive search may use options beside pass lists; "
-              "a model and random search may not.")
+              f"what {_time(log)} gave. Core set, ranked or not, evolutionary and adaptive search may use options "
+              "beside pass lists; a language model and random search may not.")
     found.add(_published())
     found.add(_answers(programs, log))
     if len({record["benchmark"] for record in programs}) > 1:
@@ -85,6 +85,8 @@ def _time(log: Log) -> str:
 
 
 def name_of(method: str, log: Log) -> str:
+    if method == MODEL and "ranking" in log.arguments:
+        return "ranked core set"
     return log.name if method == MODEL else _NAMES.get(method, method)
 
 

@@ -135,8 +135,9 @@ class PipelineMutation:
 
 
 class Adaptive:
-    """The default: the core set in its order, then options one by one on the best so far, then a search that mutates
-    passes and options of the few best, spending its draws on the moves that have paid on this file.
+    """What the default strategy is made of: the core set in its order, then options one by one on the best so far,
+    then a search that mutates passes and options of the few best, spending its draws on the moves that have paid on
+    this file.
     """
 
     ELITE = 6

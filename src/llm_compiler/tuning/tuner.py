@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from llm_compiler.errors import CompileError, InputError, LlmcError
 from llm_compiler.llvm import frontend, library, registry
@@ -30,9 +30,12 @@ from llm_compiler.llvm.pipeline import Candidate
 from llm_compiler.llvm.registry import Tier
 from llm_compiler.llvm.target import X86_64, Lowering, Profile, architecture, normalise_triple
 from llm_compiler.llvm.worker import WorkerPool
+from llm_compiler.models import ranking
 from llm_compiler.paths import cache_folder
 from llm_compiler.tuning import data
 from llm_compiler.tuning.budget import Budget
+from llm_compiler.tuning.proposals import Proposals, Proposer
+from llm_compiler.tuning.ranked import RankedCoreSet
 from llm_compiler.tuning.result import Sizes, TuningResult, TuningStatus, stock_commands
 from llm_compiler.tuning.search import Evaluated, Search, SearchState
 from llm_compiler.tuning.source import check_source, inspect, lowering_for
@@ -45,7 +48,10 @@ from llm_compiler.validation.differential import Level, Verification
 Progress = Callable[[str, SearchState], None]
 
 WITH_MODEL = {"model": "coreset", "hybrid": "adaptive"}
-"""Strategies that try a model's pass lists first: `model` these alone; `hybrid` goes on from them as `adaptive`."""
+"""Strategies that try what a model proposes first: `model` this alone; `hybrid` goes on from it as `adaptive`."""
+
+PROPOSALS = 8
+"""What is tried by the strategy `model`, where it is not said."""
 
 _VERIFYING = 0.3  # the share of a budget in seconds that a quick verification may take
 
@@ -56,11 +62,12 @@ class TuningOptions:
 
     level: the flag of the baseline (`-Oz`; `llmc cc` passes the user's own). clang: a clang to use instead of the
     one found. store: whether results are kept and looked up. verify: how far changed functions are run beside clang's.
+    proposals: entries of the ranked core set that the strategy `model` tries, where no proposer is named.
     """
 
     budget: Budget = field(default_factory=lambda: Budget(seconds=10.0))
     profile: Profile = Profile.DEPLOY
-    strategy: str = "adaptive"
+    strategy: str = "hybrid"
     tier: Tier = Tier.PRODUCTION
     target: str = X86_64
     jobs: int = 2
@@ -71,23 +78,7 @@ class TuningOptions:
     store: bool = True
     memory: int = 3 << 30
     verify: Level = Level.QUICK
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """Candidates to try first on a program, the most promising first. note: what the user should know of them."""
-
-    candidates: tuple[Candidate, ...]
-    note: str = ""
-
-
-class Proposer(Protocol):
-    """Proposes candidates for the unoptimised bitcode in a file. identity: a text that decides what it proposes."""
-
-    @property
-    def identity(self) -> str: ...
-
-    def __call__(self, pool: WorkerPool, bitcode: Path) -> Proposals: ...
+    proposals: int = PROPOSALS
 
 
 @dataclass
@@ -120,22 +111,22 @@ class _HeadStart:
 class Tuner:
     """Holds the workers and the store over many inputs. Use it as a context manager.
 
-    proposer: for the strategies `model` and `hybrid`.
+    proposer: for the strategies `model` and `hybrid`; the ranking that comes with the package unless said.
     """
 
     def __init__(self, options: TuningOptions = TuningOptions(), *, on_progress: Progress | None = None,
                  proposer: Proposer | None = None) -> None:
-        if options.strategy in WITH_MODEL and proposer is None:
-            raise InputError(f"the strategy '{options.strategy}' needs a model; name one with --model")
         self.options = options
         self._on_progress = on_progress
-        self._proposer = proposer if options.strategy in WITH_MODEL else None
         self._strategy = WITH_MODEL.get(options.strategy, options.strategy)
         self._lib = library.load()
         self._registry = registry.load(full=options.tier > Tier.PRODUCTION)
         self._triple = normalise_triple(options.target)
         self._space = space_for(self._registry, options.tier, str(options.profile), architecture(self._triple))
         make_strategy(self._strategy, self._space, options.seed)  # an unknown name is said before any work
+        self._proposer: Proposer | None = None
+        if options.strategy in WITH_MODEL:
+            self._proposer = proposer or self._ranking()
         self._folder = tempfile.TemporaryDirectory(prefix="llmc-", ignore_cleanup_errors=True)
         self._pool: WorkerPool | None = None
         self._store = Store() if options.store else None
@@ -176,6 +167,13 @@ class Tuner:
         finally:
             shutil.rmtree(Path(self._folder.name) / str(self._count), ignore_errors=True)
         return replace(result, seconds=result.seconds or time.monotonic() - started)
+
+    def _ranking(self) -> RankedCoreSet:
+        """Raises InputError when the package's file is damaged."""
+        options = self.options
+        ranking.shipped()
+        return RankedCoreSet(self._space.core_set, str(options.profile), architecture(self._triple),
+                             options.proposals if options.strategy == "model" else None)
 
     # --- preparation ---
 
@@ -495,7 +493,7 @@ def _timed(task: Callable[[], None]) -> Callable[[], float]:
     return run
 
 
-def tune(source: str | Path, *, budget: str = "10s", profile: str = "deploy", strategy: str = "adaptive",
+def tune(source: str | Path, *, budget: str = "10s", profile: str = "deploy", strategy: str = "hybrid",
          trust: str = "production", target: str = X86_64, jobs: int = 2, seed: int = 0,
          cflags: Sequence[str] = (), store: bool = True, verify: str = "quick") -> TuningResult:
     """Tune one C, C++, IR or bitcode file.
