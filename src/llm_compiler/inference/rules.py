@@ -1,0 +1,125 @@
+"""Disassembly without a model: what the rules of `lifting` leave open is decided by lowering each choice back."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from llm_compiler.errors import InputError, LlmcError
+from llm_compiler.inference import roundtrip
+from llm_compiler.inference.cutting import cut
+from llm_compiler.inference.functions import Function
+from llm_compiler.lifting import LiftError, lift
+from llm_compiler.llvm import library
+from llm_compiler.llvm.job import Limits
+from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.worker import WorkerPool
+from llm_compiler.paths import cache_folder
+from llm_compiler.tasks import batches, lowering
+from llm_compiler.tasks.assembly import compact_assembly
+
+RULES = "rules"
+"""What `--model` calls them."""
+
+_LIMITS = Limits(20.0, 3 << 30)
+_LABEL = re.compile(r"(?<![\w.$])\.L[\w.$]+")
+_LEFT_OUT = (".globl", ".weak", ".hidden", ".text", ".p2align", ".section")
+_SMALL = "function(sroa,early-cse,instcombine,simplifycfg)"
+_MOST = 12  # choices that are lowered
+_LONGEST = 4096  # lines of assembly
+
+
+@dataclass(frozen=True)
+class _Order:
+    text: str
+    passes: str
+    name: str
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """IR after passes, and its assembly at each code generation level."""
+
+    text: str
+    assembly: dict[str, str]
+
+
+def _lower(order: _Order) -> _Lowered:
+    """In the worker. Raises InputError, PipelineError."""
+    with Context(library.load()) as context:
+        module = context.parse(order.text.encode(), "the rules' answer")
+        broken = module.verify()
+        if broken:
+            raise InputError(f"LLVM's verifier refuses it: {broken.splitlines()[0]}")
+        target = lowering.lowering_for(module, roundtrip.CODEGENS["Oz"])
+        if order.passes:
+            passes = lowering.oz_text() if order.passes == "Oz" else order.passes
+            module.run_passes(passes, lowering.machine(target).handle)
+        text, bitcode = lowering.clean(module.text()), module.bitcode()
+    return _Lowered(text, {codegen: roundtrip.emit_assembly(codegen, bitcode) for codegen in roundtrip.CODEGENS})
+
+
+class Rules:
+    """Proposes IR for functions, the most likely first. Close it, or use it as a context manager."""
+
+    name = RULES
+
+    def __init__(self) -> None:
+        self._pool = WorkerPool(1, _LIMITS, cache_folder() / "crashes")
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def propose(self, function: Function) -> list[str]:
+        """IR texts, those first that lower to what is closest to the function's code. Raises LlmcError."""
+        if function.target != "x86_64":
+            raise LiftError(f"no rules for {function.target}")
+        texts = list(lift(_assembly(function), function.name))[:_MOST]
+        wanted = _lines(_assembly(function), function.name)
+        ranked: list[tuple[float, int, str]] = []
+        for passes in ("Oz", _SMALL, ""):
+            orders = [_Order(text, passes, function.name) for text in texts]
+            for made in batches.batch(self._pool, _lower, orders):
+                if isinstance(made, batches.Failure):
+                    continue
+                for codegen in roundtrip.CODEGENS:
+                    again = _lines(made.assembly[codegen], function.name)
+                    if again == wanted:
+                        return [made.text]
+                    ranked.append((-_similarity(wanted, again), len(ranked), made.text))
+        if not ranked:
+            raise LiftError("LLVM refuses what the rules make of it")
+        return list(dict.fromkeys(text for _, _, text in sorted(ranked)))
+
+
+def _assembly(function: Function) -> str:
+    if function.listing:
+        raise LiftError("no rules for listings of objects")
+    return function.shown
+
+
+def _lines(text: str, name: str) -> list[str]:
+    """Instructions and data with labels numbered as they come."""
+    try:
+        own = cut(text).get(name, "")
+    except (LlmcError, ValueError):
+        own = ""
+    names: dict[str, str] = {}
+    text = _LABEL.sub(lambda match: names.setdefault(match[0], f".L{len(names)}"), compact_assembly(own))
+    return [line for line in text.replace("@PLT", "").splitlines() if not line.startswith(_LEFT_OUT)]
+
+
+def _similarity(one: Sequence[str], other: Sequence[str]) -> float:
+    if max(len(one), len(other)) > _LONGEST:
+        return 0.0
+    return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()

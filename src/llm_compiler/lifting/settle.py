@@ -1,0 +1,591 @@
+"""What the code itself leaves open, settled: arguments of calls, results, sizes of values, what is a pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llm_compiler.lifting.build import clobbered_by
+from llm_compiler.lifting.calls import FLOATS, INTEGERS, KNOWN, Call, counts
+from llm_compiler.lifting.errors import LiftError
+from llm_compiler.lifting.machine import Machine
+from llm_compiler.lifting.text import entries
+from llm_compiler.lifting.values import EFFECTS, Graph, Value, bits, resolved, signed
+
+
+class Returns(LiftError):
+    """A call that, it seems, does not return. name: of its callee."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name or 'an indirect call'} seems not to return")
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What cannot be told for sure. split: an object for each address taken in the frame, not one for all of them;
+    loose: registers that other code reads, too, hold arguments; result: rax, xmm0 or nothing.
+    """
+
+    split: bool = False
+    loose: bool = False
+    result: str = "rax"
+
+
+@dataclass
+class Settled:
+    """live: values that matter. pointers: those of 64 bits that are addresses. parameters: in the order of IR."""
+
+    machine: Machine
+    graph: Graph
+    result: str
+    parameters: list[Value | str]
+    live: set[int]
+    pointers: set[int]
+
+
+def settle(machine: Machine, choice: Choice) -> Settled:
+    """Raises LiftError; Returns where a register is read that a call has spoilt."""
+    graph = machine.graph
+    _switches(machine)
+    for value in list(_effects(graph)):
+        if value.op == "call":
+            _arguments(graph, value, loose=choice.loose)
+    _results(graph, choice)
+    _views(machine)
+    graph.refold()
+    _narrow(graph)
+    graph.refold()
+    live = _live(graph)
+    _merge_ranges(graph, live)
+    live = _live(graph)
+    _known(graph, live)
+    parameters = _parameters(graph, live)
+    result = _result_type(graph, choice)
+    pointers = _pointers(graph, live, result)
+    return Settled(machine, graph, result, parameters, live, pointers)
+
+
+def _effects(graph: Graph) -> Iterator[Value]:
+    for block in graph.blocks:
+        for value in block:
+            if value.op in EFFECTS:
+                yield value
+
+
+# --- arguments and results -------------------------------------------------------------------------------------------
+
+
+def _arguments(graph: Graph, value: Value, *, loose: bool) -> None:
+    call: Call = value.extra
+    call.integers, call.floats = _present(call.integers), _present(call.floats)
+    integers, floats = counts(call, loose=loose)
+    if integers > len(call.integers) or floats > len(call.floats):
+        known = KNOWN.get(call.name)
+        if known is not None:
+            raise LiftError(f"a call of {call.name} without all of its arguments")
+        integers, floats = min(integers, len(call.integers)), min(floats, len(call.floats))
+    known = KNOWN.get(call.name)
+    chosen: list[Value] = []
+    before = [resolved(item) for _, item in call.integers[:integers]], [resolved(item) for _, item in call.floats[:floats]]
+    numbers = {"int": 0, "float": 0}
+    for parameter in known.parameters if known else ():
+        kind = "float" if parameter in ("double", "float") else "int"
+        item = before[kind == "float"][numbers[kind]]
+        numbers[kind] += 1
+        wide = {"i32": 32}.get(parameter)
+        chosen.append(_before(graph, value, "trunc", f"i{wide}", item) if wide else item)
+    for item in before[0][numbers["int"] :]:
+        chosen.append(_passed(graph, value, item))
+    chosen += before[1][numbers["float"] :]
+    chosen += [_passed(graph, value, resolved(item)) for item in call.stack] if integers == len(INTEGERS) else []
+    value.args = ([call.callee] if call.callee is not None else []) + chosen
+    call.types = known.parameters if known else ()
+    if known is not None:
+        call.result = known.result
+
+
+def _present(items: list[tuple[str, Value]]) -> list[tuple[str, Value]]:
+    """Registers up to the first that holds nothing, or only what a call has left in it."""
+    found = []
+    for state, item in items:
+        value = resolved(item)
+        inner = value.args[0] if value.op == "view" else value
+        sources = list(_sources(inner, set()))
+        if any(source.op == "undef" or source.op in ("result", "arg") and source.extra in FLOATS and state == "old"
+               for source in sources):
+            break
+        found.append((state, item))
+    return found
+
+
+def _before(graph: Graph, at: Value, op: str, type_: str, arg: Value) -> Value:
+    """A value made right before another."""
+    block = graph.blocks[at.block]
+    place = block.index(at) if at in block else len(block)
+    tail, block[place:] = block[place:], []
+    graph.current = at.block
+    made = graph.make(op, type_, [arg])
+    graph.blocks[at.block] += tail
+    return made
+
+
+def _passed(graph: Graph, call: Value, item: Value) -> Value:
+    width = effective(item, 64, set())
+    return _before(graph, call, "trunc", "i32", item) if width <= 32 and item.type == "i64" else item
+
+
+def effective(value: Value, width: int, seen: set[int]) -> int:
+    """How many low bits of a register were set by what is in it; the others are zeros."""
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    if value.constant is not None:
+        return 32 if value.constant < 1 << 32 else 64
+    if value.op == "zext":
+        return bits(value.args[0].type)
+    if value.op == "insert":
+        inner = effective(value.args[0], width, seen) if value.args[0].op != "undef" else 0
+        return max(inner, bits(value.args[1].type))
+    if value.op == "undef":
+        return 0
+    if value.op == "phi" and value.type == "i64":
+        return max((effective(arg, width, seen) for arg in value.args), default=64)
+    return bits(value.type) if value.type not in ("x", "?") else 64
+
+
+def _results(graph: Graph, choice: Choice) -> None:
+    """What returns hand back."""
+    ends = [end for end in graph.ends if end is not None and end.op == "ret"]
+    if choice.result == "void" or not ends:
+        for end in ends:
+            end.args = []
+        return
+    index = 0 if choice.result == "rax" else 1
+    values = [end.args[index] for end in ends]
+    for value in values:
+        if not _set(value, set()):
+            raise LiftError(f"it sets no {choice.result}")
+    width = max(effective(value, 64, set()) for value in values) if index == 0 else 0
+    for end, value in zip(ends, values, strict=True):
+        if index == 0:
+            narrow = 64 if width > 32 else 32 if width > 8 else 8
+            end.args = [_at_end(graph, end, "trunc", f"i{narrow}", value)]
+        else:
+            end.args = [value]
+    if index == 1:
+        kinds = {_float_of(value, set()) for value in values} - {""}
+        kind = next(iter(kinds)) if len(kinds) == 1 else "double"
+        for end in ends:
+            end.args = [_at_end(graph, end, "view", kind, end.args[0])]
+
+
+def _at_end(graph: Graph, end: Value, op: str, type_: str, arg: Value) -> Value:
+    graph.current = end.block
+    return graph.make(op, type_, [arg])
+
+
+def _float_of(value: Value, seen: set[int]) -> str:
+    if id(value) in seen:
+        return ""
+    seen.add(id(value))
+    if value.type in ("float", "double"):
+        return value.type
+    if value.op == "widen":
+        return value.args[0].type
+    if value.op == "phi":
+        return next((kind for kind in (_float_of(arg, seen) for arg in value.args) if kind), "")
+    if value.type.startswith("<4 x float"):
+        return ""
+    return ""
+
+
+def _set(value: Value, seen: set[int]) -> bool:
+    """Whether something was put into a register on every way here."""
+    if id(value) in seen:
+        return True
+    seen.add(id(value))
+    if value.op == "phi":
+        return all(_set(arg, seen) for arg in value.args)
+    return value.op not in ("undef", "arg") or value.op == "arg" and value.extra in FLOATS[:1]
+
+
+def _sources(value: Value, seen: set[int]) -> Iterator[Value]:
+    """What a value may be, phis aside."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if value.op == "phi":
+        for arg in value.args:
+            yield from _sources(arg, seen)
+    else:
+        yield value
+
+
+def returned(graph: Graph) -> list[str]:
+    """Where a result may be, the likelier first."""
+    ends = [end for end in graph.ends if end is not None and end.op == "ret"]
+    if not ends:
+        return ["void"]
+    live = _live(graph, but_returns=True)
+    possible, certain = [], []
+    for index, name in enumerate(("rax", "xmm0")):
+        if not all(_set(end.args[index], set()) for end in ends):
+            continue
+        seen: set[int] = set()
+        sources = [value for end in ends for value in _sources(end.args[index], seen)]
+        made = [value for value in sources if value.op not in ("arg", "result", "undef")]
+        if made or name == "rax":
+            possible.append(name)
+        if any(value.op == "const" or id(value) not in live for value in made):
+            certain.append(name)
+    if certain:
+        return list(dict.fromkeys([*certain[::-1], *possible, "void"]))
+    return [*possible, "void"] if "rax" in possible else ["void", *possible]
+
+
+def _result_type(graph: Graph, choice: Choice) -> str:
+    for end in graph.ends:
+        if end is not None and end.op == "ret" and end.args:
+            return end.args[0].type
+    return "void"
+
+
+# --- liveness --------------------------------------------------------------------------------------------------------
+
+
+def _live(graph: Graph, *, but_returns: bool = False) -> set[int]:
+    todo = [value for value in _effects(graph)]
+    todo += [end for end in graph.ends if end is not None and not (but_returns and end.op == "ret")]
+    live: set[int] = set()
+    while todo:
+        value = todo.pop()
+        if id(value) not in live:
+            live.add(id(value))
+            todo += value.args
+    return live
+
+
+def _each(graph: Graph, live: set[int]) -> Iterator[Value]:
+    """Live values, with what ends blocks, arguments and constants aside."""
+    for index, block in enumerate(graph.blocks):
+        for value in block:
+            if id(value) in live:
+                yield value
+        end = graph.ends[index]
+        if end is not None:
+            yield end
+
+
+def _known(graph: Graph, live: set[int]) -> None:
+    """Raise where a value is used that nothing has set; a phi may have such an operand."""
+    for value in _each(graph, live):
+        for arg in value.args:
+            if arg.op == "saved":
+                raise LiftError(f"it uses {arg.extra} of its caller")
+            if arg.op != "undef" or value.op == "insert":
+                continue
+            call = clobbered_by(arg)
+            if call is not None and not call.extra.ends and not call.extra.tail:
+                raise Returns(call.extra.name)
+            if value.op != "phi":
+                raise LiftError(f"it reads {arg.extra}, which nothing has set")
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+
+def _views(machine: Machine) -> None:
+    """Give what vector registers and slots hold a type: that in which it is read."""
+    graph = machine.graph
+    wanted: dict[int, set[str]] = {}
+    items: dict[int, Value] = {}
+    live = _live(graph)
+    for value in _each(graph, live):
+        if value.op == "view":
+            source = value.args[0]
+            items[id(source)] = source
+            wanted.setdefault(id(source), set()).add(value.type)
+        elif value.op != "phi":
+            for arg in value.args:
+                if arg.type in ("x", "?"):
+                    items[id(arg)] = arg
+                    wanted.setdefault(id(arg), set())
+    changed = True
+    while changed:
+        changed = False
+        for value in list(items.values()):
+            if value.op == "phi":
+                for arg in value.args:
+                    items.setdefault(id(arg), arg)
+                    known = wanted.setdefault(id(arg), set())
+                    if arg.type in ("x", "?") and not wanted[id(value)] <= known:
+                        known |= wanted[id(value)]
+                        changed = True
+                    elif id(arg) not in items:
+                        changed = True
+            if value.op == "phi":
+                for arg in value.args:
+                    if arg.type == "?" and id(arg) not in live:
+                        live.add(id(arg))
+                        changed = True
+    for value in items.values():
+        if value.type not in ("x", "?"):
+            continue
+        kinds = sorted(wanted[id(value)], key=lambda kind: (bits(kind), kind))
+        if value.op == "phi" and not kinds:
+            inner = {arg.type for arg in value.args} - {"x", "?"}
+            kinds = sorted(inner)
+        value.type = kinds[-1] if kinds else "<2 x i64>" if value.type == "x" else "i64"
+    for value in items.values():
+        if value.op == "phi" and value.type != "i64":
+            args = value.args
+            for number, block in enumerate(graph.predecessors[value.block]):
+                if args[number].type != value.type:
+                    graph.current = block
+                    if args[number].op == "undef":
+                        args[number] = Value("undef", value.type, (), args[number].extra)
+                    else:
+                        args[number] = machine.as_type(args[number], value.type)
+            value.args = args
+    for block in range(len(graph.blocks)):
+        graph.current = block
+        old, graph.blocks[block] = graph.blocks[block], []
+        for value in old:
+            if value.op == "view" and value.args[0].type not in ("x", "?") and value.args[0].op != "undef":
+                value.same = machine.as_type(value.args[0], value.type)
+            elif value.op == "view" and value.args[0].op == "undef":
+                value.same = Value("undef", value.type, value.args[0].args, value.args[0].extra)
+            else:
+                graph.blocks[block].append(value)
+
+
+def _narrow(graph: Graph) -> None:
+    """Phis, arguments and results of which only low bits are read."""
+    live = _live(graph)
+    demand: dict[int, int] = {}
+    items: dict[int, Value] = {}
+    users: list[tuple[Value, Value]] = []
+    for value in _each(graph, live):
+        for arg in value.args:
+            if arg.op in ("phi", "arg", "result") and arg.type == "i64":
+                items[id(arg)] = arg
+                users.append((value, arg))
+    changed = True
+    while changed:
+        changed = False
+        for user, arg in users:
+            if user.op == "phi" and user.type == "i64":
+                need = demand.get(id(user), 0)
+            elif user.op == "trunc":
+                need = bits(user.type)
+            else:
+                need = 64
+            if need > demand.get(id(arg), 0):
+                demand[id(arg)] = need
+                changed = True
+    chosen = [(item, demand.get(key, 0)) for key, item in items.items() if 0 < demand.get(key, 0) < 64]
+    chosen = [(item, 8 if width < 8 else width) for item, width in chosen]
+    for item, width in chosen:
+        item.type = f"i{width}"
+    for item, width in chosen:
+        if item.op != "phi":
+            continue
+        args = item.args
+        for number, block in enumerate(graph.predecessors[item.block]):
+            if args[number].type != item.type:
+                graph.current = block
+                args[number] = graph.make("trunc", item.type, [args[number]])
+        item.args = args
+
+
+# --- switches --------------------------------------------------------------------------------------------------------
+
+
+def _switches(machine: Machine) -> None:
+    """Jumps through tables: the entry whose number is the index."""
+    graph = machine.graph
+    for block, end in enumerate(graph.ends):
+        if end is None or end.op != "ijmp":
+            continue
+        index = _index(end.args[0], end.extra)
+        if index is None:
+            raise LiftError("an indirect jump of another form")
+        graph.ends[block] = Value("switch", "void", [index], (None, entries(machine.code, end.extra)), block)
+
+
+def _index(target: Value, table: str) -> Value | None:
+    if target.op != "add":
+        return None
+    for base, offset in (target.args, target.args[::-1]):
+        if base.op == "symbol" and base.extra[0] == table and offset.op == "sext" and offset.args[0].op == "load":
+            address = offset.args[0].args[0]
+            if address.op != "add":
+                return None
+            for one, two in (address.args, address.args[::-1]):
+                if one.op == "symbol" and one.extra[0] == table:
+                    if two.op == "shl" and two.args[1].constant == 2:
+                        return two.args[0]
+                    if two.constant is not None:
+                        return None
+    return None
+
+
+def _merge_ranges(graph: Graph, live: set[int]) -> None:
+    """A check of the range and the switch behind it are one switch with a default."""
+    for block, end in enumerate(graph.ends):
+        if end is None or end.op != "switch" or len(graph.predecessors[block]) != 1:
+            continue
+        before = graph.predecessors[block][0]
+        check = graph.ends[before]
+        if check is None or check.op != "br" or any(
+                value.op in EFFECTS or value.op == "phi" for value in graph.blocks[block] if id(value) in live):
+            continue
+        condition, index = check.args[0], end.args[0]
+        inner = index.args[0] if index.op == "zext" else index
+        if condition.op != "icmp" or condition.args[0] not in (inner, index) or condition.args[1].constant is None:
+            continue
+        number = condition.args[1].constant
+        inside = {"ugt": 1, "uge": 1, "ule": 0, "ult": 0}.get(condition.extra)
+        if inside is None or check.extra[inside] != block or check.extra[0] == check.extra[1]:
+            continue
+        count = number + (condition.extra in ("ugt", "ule"))
+        default = check.extra[1 - inside]
+        places = end.extra[1][:count]
+        if count > len(end.extra[1]):
+            continue
+        if default in places and not _agree(graph, default, block, before, live):
+            continue
+        graph.blocks[before] += [value for value in graph.blocks[block] if id(value) in live]
+        for value in graph.blocks[block]:
+            value.block = before
+        graph.blocks[block] = []
+        for target in dict.fromkeys(graph.successors[block]):
+            at = graph.predecessors[target].index(block)
+            if before in graph.predecessors[target]:
+                for value in graph.blocks[target]:
+                    if value.op == "phi":
+                        value.args = [arg for place, arg in enumerate(value.args) if place != at]
+                del graph.predecessors[target][at]
+            else:
+                graph.predecessors[target][at] = before
+        graph.successors[before] = list(dict.fromkeys([default, *places]))
+        graph.successors[block] = []
+        graph.predecessors[block] = []
+        graph.ends[before] = Value("switch", "void", [inner if condition.args[0] is inner else index],
+                                   (default, places), before)
+        graph.ends[block] = None
+
+
+def _agree(graph: Graph, target: int, one: int, two: int, live: set[int]) -> bool:
+    before = graph.predecessors[target]
+    return all(value.args[before.index(one)] is value.args[before.index(two)] for value in graph.blocks[target]
+               if value.op == "phi" and id(value) in live)
+
+
+# --- parameters and pointers -----------------------------------------------------------------------------------------
+
+
+def _parameters(graph: Graph, live: set[int]) -> list[Value | str]:
+    """Parameters in order; a type stands for one that the code does not use."""
+    used = {value.extra: value for value in _leaves(graph, live) if value.op == "arg"}
+    stack = [int(name.removeprefix("stack")) for name in used if name.startswith("stack")]
+    integers = [name for name in INTEGERS if name in used]
+    count = len(INTEGERS) if stack else 1 + INTEGERS.index(integers[-1]) if integers else 0
+    floats = [name for name in FLOATS if name in used]
+    vectors = 1 + FLOATS.index(floats[-1]) if floats else 0
+    found: list[Value | str] = [used.get(name, "i64") for name in INTEGERS[:count]]
+    found += [used.get(name, "double") for name in FLOATS[:vectors]]
+    return found + [used.get(f"stack{number}", "i64") for number in range(max(stack, default=-1) + 1)]
+
+
+def _leaves(graph: Graph, live: set[int]) -> Iterator[Value]:
+    for value in _each(graph, live):
+        yield from value.args
+
+
+_ROOTS = ("arg", "load", "result", "phi", "select", "frame", "symbol", "rmw", "part")
+
+
+def _pointers(graph: Graph, live: set[int], result: str) -> set[int]:
+    """Values of 64 bits that are addresses: what is accessed, what is added to, and what these come from."""
+    values = list(_each(graph, live))
+    found: dict[int, Value] = {}
+    todo: list[Value] = []
+
+    def mark(value: Value) -> None:
+        if bits_or_none(value) == 64 and value.type == "i64" and id(value) not in found and value.op not in (
+                "const", "undef"):
+            found[id(value)] = value
+            todo.append(value)
+
+    def origins(value: Value) -> None:
+        """A value that is an address makes those addresses that it comes from."""
+        if value.op == "add":
+            one, two = value.args
+            if id(one) in found or id(two) in found:
+                return
+            if two.constant is not None:
+                mark(one) if one.op in (*_ROOTS, "add") else None
+            elif one.op in _ROOTS and two.op not in ("frame", "symbol"):
+                mark(one)
+            elif two.op in _ROOTS:
+                mark(two)
+            elif one.op == "add":
+                mark(one)
+        elif value.op in ("phi", "select"):
+            for arg in value.args[1 if value.op == "select" else 0 :]:
+                mark(arg) if arg.op in (*_ROOTS, "add") else None
+
+    for value in [*values, *(arg for item in values for arg in item.args)]:
+        if value.op in ("frame", "symbol"):
+            mark(value)
+    for value in values:
+        if value.op in ("load", "store", "rmw", "cmpxchg", "memset"):
+            mark(value.args[0]) if value.args[0].op in (*_ROOTS, "add") else None
+        elif value.op == "memcpy":
+            mark(value.args[0])
+            mark(value.args[1])
+        elif value.op == "call":
+            call: Call = value.extra
+            first = 0
+            if call.callee is not None:
+                mark(value.args[0]) if value.args[0].op in _ROOTS else None
+                first = 1
+            for kind, arg in zip(call.types, value.args[first:], strict=False):
+                if kind == "ptr" and arg.op in (*_ROOTS, "add"):
+                    mark(arg)
+        elif value.op == "result" and value.args[0].extra.result == "ptr":
+            mark(value)
+    changed = True
+    while changed or todo:
+        while todo:
+            origins(todo.pop())
+        changed = False
+        for value in values:
+            if value.op in ("phi", "select") and id(value) not in found and value.type == "i64" and any(
+                    id(arg) in found for arg in value.args):
+                mark(value)
+                changed = True
+            elif value.op == "add" and value.type == "i64" and id(value) not in found and any(
+                    id(arg) in found for arg in value.args):
+                mark(value)
+                changed = True
+            elif value.op == "icmp" and value.args[0].type == "i64":
+                one, two = value.args
+                for this, other in ((one, two), (two, one)):
+                    if id(this) in found and id(other) not in found and other.op in ("arg", "load", "result", "phi"):
+                        mark(other)
+                        changed = True
+    return set(found)
+
+
+def bits_or_none(value: Value) -> int | None:
+    try:
+        return bits(value.type)
+    except LiftError:
+        return None
+
+
+def offset_of(value: int) -> int:
+    return signed(value, 64)
