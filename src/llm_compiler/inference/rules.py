@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from llm_compiler.errors import InputError, LlmcError
 from llm_compiler.inference import roundtrip
 from llm_compiler.inference.cutting import cut
+from llm_compiler.inference.disassembly import Checked, Proposal, Verdict
 from llm_compiler.inference.functions import Function
-from llm_compiler.lifting import LiftError, lift
+from llm_compiler.lifting import Choice, LiftError, Lifting
 from llm_compiler.llvm import library
 from llm_compiler.llvm.job import Limits
 from llm_compiler.llvm.module import Context
@@ -29,7 +30,7 @@ _LIMITS = Limits(20.0, 3 << 30)
 _LABEL = re.compile(r"(?<![\w.$])\.L[\w.$]+")
 _LEFT_OUT = (".globl", ".weak", ".hidden", ".text", ".p2align", ".section")
 _SMALL = "function(sroa,early-cse,instcombine,simplifycfg)"
-_MOST = 12  # choices that are lowered
+_CHECKED = 2  # texts that are checked where the first is not identical
 _LONGEST = 4096  # lines of assembly
 
 
@@ -80,32 +81,70 @@ class Rules:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
 
+    def proposals(self, function: Function) -> Iterator[Proposal]:
+        """The texts that come closest; a failure that says what no rule covers."""
+        try:
+            texts = self.propose(function)
+        except LlmcError as error:
+            yield Proposal(told=Checked(Verdict.FAILED, str(error)))
+            return
+        for text in texts[:_CHECKED]:
+            yield Proposal(text)
+
     def propose(self, function: Function) -> list[str]:
         """IR texts, those first that lower to what is closest to the function's code. Raises LlmcError."""
         if function.target != "x86_64":
             raise LiftError(f"no rules for {function.target}")
-        texts = list(lift(_assembly(function), function.name))[:_MOST]
-        wanted = _lines(_assembly(function), function.name)
-        ranked: list[tuple[float, int, str]] = []
-        for passes in ("Oz", _SMALL, ""):
-            orders = [_Order(text, passes, function.name) for text in texts]
-            for made in batches.batch(self._pool, _lower, orders):
-                if isinstance(made, batches.Failure):
-                    continue
-                for codegen in roundtrip.CODEGENS:
-                    again = _lines(made.assembly[codegen], function.name)
-                    if again == wanted:
-                        return [made.text]
-                    ranked.append((-_similarity(wanted, again), len(ranked), made.text))
-        if not ranked:
+        if function.listing:
+            raise LiftError("no rules for listings of objects")
+        return _Search(self._pool, function).found()
+
+
+class _Search:
+    """One thing after the other is decided otherwise, and kept where that comes closer."""
+
+    def __init__(self, pool: WorkerPool, function: Function) -> None:
+        self._pool = pool
+        self._name = function.name
+        self._lifting = Lifting(function.shown, function.name)
+        self._wanted = _lines(function.shown, function.name)
+        self._tried: dict[str, float] = {}
+        self._ranked: dict[str, float] = {}
+
+    def found(self) -> list[str]:
+        best = Choice()
+        text, results = self._lifting.text(best)
+        score = self._score(text)
+        changes: list[dict[str, Any]] = [{"wide": True}, {"loose": True}, *({"result": name} for name in results[1:]),
+                                         {"split": True}]
+        for change in changes:
+            if score == 1.0:
+                break
+            other = replace(best, **change)
+            try:
+                again = self._score(self._lifting.text(other)[0])
+            except LiftError:
+                continue
+            if again > score:
+                best, score = other, again
+        if not self._ranked:
             raise LiftError("LLVM refuses what the rules make of it")
-        return list(dict.fromkeys(text for _, _, text in sorted(ranked)))
+        return sorted(self._ranked, key=lambda text: -self._ranked[text])
 
-
-def _assembly(function: Function) -> str:
-    if function.listing:
-        raise LiftError("no rules for listings of objects")
-    return function.shown
+    def _score(self, text: str) -> float:
+        """How close a text comes, by the best way to clean it up."""
+        if text in self._tried:
+            return self._tried[text]
+        best = 0.0
+        orders = [_Order(text, passes, self._name) for passes in ("Oz", _SMALL, "")]
+        for made in batches.batch(self._pool, _lower, orders):
+            if isinstance(made, batches.Failure):
+                continue
+            score = max(_similarity(self._wanted, _lines(again, self._name)) for again in made.assembly.values())
+            self._ranked[made.text] = max(score, self._ranked.get(made.text, 0.0))
+            best = max(best, score)
+        self._tried[text] = best
+        return best
 
 
 def _lines(text: str, name: str) -> list[str]:
@@ -120,6 +159,8 @@ def _lines(text: str, name: str) -> list[str]:
 
 
 def _similarity(one: Sequence[str], other: Sequence[str]) -> float:
+    if one == other:
+        return 1.0
     if max(len(one), len(other)) > _LONGEST:
         return 0.0
     return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()

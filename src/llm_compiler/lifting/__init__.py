@@ -1,6 +1,6 @@
 """Compiler-made x86-64 assembly of a function lifted to LLVM-IR by rules: text in, IR texts out."""
 
 from llm_compiler.lifting.errors import LiftError
-from llm_compiler.lifting.lift import Choice, lift
+from llm_compiler.lifting.lift import Choice, Lifting
 
-__all__ = ["Choice", "LiftError", "lift"]
+__all__ = ["Choice", "LiftError", "Lifting"]

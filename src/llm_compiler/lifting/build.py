@@ -7,7 +7,7 @@ from llm_compiler.lifting.calls import CLOBBERED, FLOATS, INTEGERS, KNOWN, NORET
 from llm_compiler.lifting.errors import LiftError
 from llm_compiler.lifting.frame import FIRST_ARGUMENT, Frame
 from llm_compiler.lifting.machine import Machine, jump_condition
-from llm_compiler.lifting.text import Code, Instruction, Memory
+from llm_compiler.lifting.text import Code, Instruction, Memory, Register
 from llm_compiler.lifting.values import Graph, Value, resolved
 
 _STACK_ARGUMENTS = 32
@@ -152,19 +152,22 @@ class _Filler:
         blocks = machine.code.blocks
         for register in INTEGERS:
             value = graph.read(register)
-            state = "absent" if value.op == "undef" else status(blocks, graph.predecessors, self.index, at, register)
-            if state == "absent":
+            state, setter = status(blocks, graph.predecessors, self.index, at, register)
+            if state == "absent" or value.op == "undef":
                 break
+            # Without optimisation, 0 of 64 bits is one of 32 that is copied.
+            if setter is not None and setter.name == "movl" and isinstance(setter.operands[0], Register):
+                call.wide.add(len(call.integers))
             call.integers.append((state, value))
-        state = status(blocks, graph.predecessors, self.index, at, "rax")
+        state, _ = status(blocks, graph.predecessors, self.index, at, "rax")
         accumulator = graph.read("rax")
         low = graph.make("trunc", "i8", [accumulator]) if accumulator.op != "undef" else accumulator
         if state == "strict" and low.constant is not None and low.constant <= 8 and call.callee is not accumulator:
             call.variadic = low.constant
         for register in FLOATS:
             value = graph.read(register)
-            state = "absent" if value.op == "undef" else status(blocks, graph.predecessors, self.index, at, register)
-            if state == "absent":
+            state, _ = status(blocks, graph.predecessors, self.index, at, register)
+            if state == "absent" or value.op == "undef":
                 break
             found = self._scalar(value)
             if found is None:

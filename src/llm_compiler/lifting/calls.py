@@ -70,6 +70,7 @@ class Call:
     plt: bool
     tail: bool
     integers: list[tuple[str, Value]] = field(default_factory=list)
+    wide: set[int] = field(default_factory=set)  # integers that fill their registers: numbers
     floats: list[tuple[str, Value]] = field(default_factory=list)
     stack: list[Value] = field(default_factory=list)
     variadic: int | None = None  # the number of vector registers that it passes, where `al` says one
@@ -80,22 +81,23 @@ class Call:
     ends: bool = False  # nothing comes behind it
 
 
-def status(blocks: Sequence[Block], predecessors: Sequence[Sequence[int]], block: int, at: int, register: str) -> str:
-    """How a register came to what it holds before the instruction `at` of a block."""
+def status(blocks: Sequence[Block], predecessors: Sequence[Sequence[int]], block: int, at: int,
+           register: str) -> tuple[str, Instruction | None]:
+    """How a register came to what it holds before the instruction `at` of a block; what set it."""
     read, first, steps = False, True, 0
     code: Sequence[Instruction] = blocks[block].code[:at]
     while True:
         for instruction in reversed(code):
             if instruction.name.startswith("call"):
-                return "absent"
+                return "absent", None
             if register in written(instruction):
-                return "used" if read else "strict" if first else "old"
+                return "used" if read else "strict" if first else "old", instruction
             read = read or register in mentioned(instruction)
         before = predecessors[block]
         if not before and block == 0:
-            return "pass"
+            return "pass", None
         if len(before) != 1 or steps > 64:
-            return "old"
+            return "old", None
         if blocks[before[0]].successors != [block]:
             first = False
         block, steps = before[0], steps + 1

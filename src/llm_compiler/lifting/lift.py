@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llm_compiler.lifting.build import build
 from llm_compiler.lifting.calls import NORETURN
 from llm_compiler.lifting.frame import recover
@@ -14,42 +16,30 @@ from llm_compiler.lifting.text import read
 _TRIES = 8
 
 
-def lift(assembly: str, name: str) -> dict[str, Choice]:
-    """IR texts with the choices that they were made by, the likeliest first. Raises LiftError when there is none."""
-    noreturn: frozenset[str] = NORETURN
-    found: dict[str, Choice] = {}
-    problem: LiftError | None = None
-    results: list[str] = []
-    for split in (False, True):
-        for loose in (False, True):
-            for rank in range(3):
-                if results and rank >= len(results):
-                    break
-                for _ in range(_TRIES):
-                    try:
-                        text, results, choice = _once(assembly, name, noreturn, split, loose, rank)
-                        found.setdefault(text, choice)
-                    except Returns as error:
-                        if error.name and error.name not in noreturn:
-                            noreturn |= {error.name}
-                            continue
-                        problem = problem or LiftError(f"it reads what {error.name or 'a call'} leaves in registers")
-                    except LiftError as error:
-                        problem = problem or error
-                    break
-                if problem is not None and not results:
-                    raise problem
-    if not found:
-        raise problem or LiftError("it cannot be lifted")
-    return found
+class Lifting:
+    """A function's assembly, lifted by one choice after the other."""
 
+    def __init__(self, assembly: str, name: str) -> None:
+        self._assembly = assembly
+        self._name = name
+        self._noreturn: frozenset[str] = NORETURN
 
-def _once(assembly: str, name: str, noreturn: frozenset[str], split: bool, loose: bool,
-          rank: int) -> tuple[str, list[str], Choice]:
-    code = read(assembly, name, noreturn)
-    frame = recover(code.blocks)
-    frame.settle(split=split)
-    graph, machine = build(code, frame, noreturn)
-    results = returned(graph)
-    choice = Choice(split, loose, results[min(rank, len(results) - 1)])
-    return printed(settle(machine, choice)), results, choice
+    def text(self, choice: Choice) -> tuple[str, list[str]]:
+        """IR text, and the places that may hold the function's result, likely ones first. Raises LiftError."""
+        for _ in range(_TRIES):
+            try:
+                return self._once(choice)
+            except Returns as error:
+                if not error.name or error.name in self._noreturn:
+                    break
+                self._noreturn |= {error.name}
+        raise LiftError("it reads what a call leaves in registers")
+
+    def _once(self, choice: Choice) -> tuple[str, list[str]]:
+        code = read(self._assembly, self._name, self._noreturn)
+        frame = recover(code.blocks)
+        frame.settle(split=choice.split)
+        graph, machine = build(code, frame, self._noreturn)
+        results = returned(graph)
+        settled = settle(machine, choice if choice.result else replace(choice, result=results[0]))
+        return printed(settled), results

@@ -24,12 +24,14 @@ class Returns(LiftError):
 @dataclass(frozen=True)
 class Choice:
     """What cannot be told for sure. split: an object for each address taken in the frame, not one for all of them;
-    loose: registers that other code reads, too, hold arguments; result: rax, xmm0 or nothing.
+    loose: registers that other code reads, too, hold arguments; wide: constants that are passed have 64 bits;
+    result: rax, xmm0 or void. Empty for the likeliest.
     """
 
     split: bool = False
     loose: bool = False
-    result: str = "rax"
+    wide: bool = False
+    result: str = ""
 
 
 @dataclass
@@ -50,7 +52,7 @@ def settle(machine: Machine, choice: Choice) -> Settled:
     _switches(machine)
     for value in list(_effects(graph)):
         if value.op == "call":
-            _arguments(graph, value, loose=choice.loose)
+            _arguments(graph, value, choice)
     _results(graph, choice)
     _views(machine)
     graph.refold()
@@ -76,10 +78,10 @@ def _effects(graph: Graph) -> Iterator[Value]:
 # --- arguments and results -------------------------------------------------------------------------------------------
 
 
-def _arguments(graph: Graph, value: Value, *, loose: bool) -> None:
+def _arguments(graph: Graph, value: Value, choice: Choice) -> None:
     call: Call = value.extra
     call.integers, call.floats = _present(call.integers), _present(call.floats)
-    integers, floats = counts(call, loose=loose)
+    integers, floats = counts(call, loose=choice.loose)
     if integers > len(call.integers) or floats > len(call.floats):
         known = KNOWN.get(call.name)
         if known is not None:
@@ -95,8 +97,10 @@ def _arguments(graph: Graph, value: Value, *, loose: bool) -> None:
         numbers[kind] += 1
         wide = {"i32": 32}.get(parameter)
         chosen.append(_before(graph, value, "trunc", f"i{wide}", item) if wide else item)
-    for item in before[0][numbers["int"] :]:
-        chosen.append(_passed(graph, value, item))
+    for number, item in enumerate(before[0]):
+        if number >= numbers["int"]:
+            wide = item.constant is not None and (choice.wide or number in call.wide)
+            chosen.append(item if wide else _passed(graph, value, item))
     chosen += before[1][numbers["float"] :]
     chosen += [_passed(graph, value, resolved(item)) for item in call.stack] if integers == len(INTEGERS) else []
     value.args = ([call.callee] if call.callee is not None else []) + chosen
@@ -361,14 +365,15 @@ def _views(machine: Machine) -> None:
 
 
 def _narrow(graph: Graph) -> None:
-    """Phis, arguments and results of which only low bits are read."""
+    """Phis, arguments and results of which only low bits are read; registers of which only a written part is."""
     live = _live(graph)
     demand: dict[int, int] = {}
     items: dict[int, Value] = {}
     users: list[tuple[Value, Value]] = []
     for value in _each(graph, live):
-        for arg in value.args:
-            if arg.op in ("phi", "arg", "result") and arg.type == "i64":
+        for number, arg in enumerate(value.args):
+            if arg.op in ("phi", "arg", "result", "insert", "saved") and arg.type == "i64" and not (
+                    value.op == "insert" and number):
                 items[id(arg)] = arg
                 users.append((value, arg))
     changed = True
@@ -377,15 +382,19 @@ def _narrow(graph: Graph) -> None:
         for user, arg in users:
             if user.op == "phi" and user.type == "i64":
                 need = demand.get(id(user), 0)
-            elif user.op == "trunc":
-                need = bits(user.type)
+            elif user.op == "insert":
+                need = demand.get(id(user), 0)
+                need = 0 if need <= bits(user.args[1].type) else need
             else:
-                need = 64
+                need = bits(user.type) if user.op == "trunc" else 64
             if need > demand.get(id(arg), 0):
                 demand[id(arg)] = need
                 changed = True
-    chosen = [(item, demand.get(key, 0)) for key, item in items.items() if 0 < demand.get(key, 0) < 64]
-    chosen = [(item, 8 if width < 8 else width) for item, width in chosen]
+    for key, item in items.items():
+        if item.op == "insert" and demand.get(key, 0) <= bits(item.args[1].type):
+            item.op, item.args = "zext", item.args[1:]
+    chosen = [(item, max(8, demand.get(key, 0))) for key, item in items.items()
+              if item.op in ("phi", "arg", "result") and 0 < demand.get(key, 0) < 64]
     for item, width in chosen:
         item.type = f"i{width}"
     for item, width in chosen:

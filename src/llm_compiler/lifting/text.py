@@ -248,6 +248,7 @@ def _blocks(instructions: list[tuple[list[str], Instruction]], data: dict[str, D
     places = {label: index for index, block in enumerate(blocks) for label in block.labels}
     tables = [name for name in data if name.startswith(".LJTI")]
     last = ""
+    tails: list[Block] = []
     for index, block in enumerate(blocks):
         for item in block.code:
             for operand in item.operands:
@@ -263,14 +264,17 @@ def _blocks(instructions: list[tuple[list[str], Instruction]], data: dict[str, D
             if isinstance(target, Target) and target.name in places:
                 block.successors = [places[target.name]]
         elif end.conditional:
-            if not isinstance(target, Target) or target.name not in places:
-                raise LiftError("a conditional jump leaves the function")
+            if not isinstance(target, Target):
+                raise LiftError(f"no rule for {end}")
             if index + 1 == len(blocks):
                 raise LiftError("control leaves the function at its end")
+            if target.name not in places:  # a tail call on a condition
+                places[target.name] = len(blocks) + len(tails)
+                tails.append(Block([target.name], [Instruction("jmp", (target,))]))
             block.successors = [places[target.name], index + 1]
         elif not end.ends and not _leaves(end, noreturn) and index + 1 < len(blocks):
             block.successors = [index + 1]
-    return blocks
+    return blocks + tails
 
 
 def _leaves(instruction: Instruction, noreturn: frozenset[str]) -> bool:

@@ -250,19 +250,30 @@ class Graph:
             if phi.block == 0:
                 raise LiftError("a jump leads to the function's begin")
             phi.args = operands
+        self._drop_copies(phis)
+        for block in self.blocks:
+            block[:] = [value for value in block if value.same is None]
+        self.refold()
+
+    def _drop_copies(self, phis: Sequence[Value]) -> None:
+        """Phis that stand for one value, also where phis refer to each other in a circle."""
+        stands: dict[int, Value | None] = {id(phi): None for phi in phis if phi.same is None}
         changed = True
         while changed:
             changed = False
             for phi in phis:
-                if phi.same is not None:
+                if id(phi) not in stands or stands[id(phi)] is phi:
                     continue
-                others = {id(arg): arg for arg in phi.args if arg is not phi}
-                if len(others) == 1:
-                    phi.same = next(iter(others.values()))
+                found = {id(value): value for value in (stands.get(id(arg), arg) for arg in phi.args)
+                         if value is not None}
+                new = phi if len(found) > 1 else next(iter(found.values()), None)
+                if new is not stands[id(phi)]:
+                    stands[id(phi)] = phi if stands[id(phi)] is not None else new
                     changed = True
-        for block in self.blocks:
-            block[:] = [value for value in block if value.same is None]
-        self.refold()
+        for phi in phis:
+            value = stands.get(id(phi))
+            if value is not None and value is not phi:
+                phi.same = value
 
     def refold(self) -> None:
         """Fold what could not be folded before its operands were known."""
