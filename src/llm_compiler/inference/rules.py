@@ -28,7 +28,6 @@ RULES = "rules"
 
 _LIMITS = Limits(20.0, 3 << 30)
 _LABEL = re.compile(r"(?<![\w.$])\.L[\w.$]+")
-_LEFT_OUT = (".globl", ".weak", ".hidden", ".text", ".p2align", ".section")
 _SMALL = "function(sroa,early-cse,instcombine,simplifycfg)"
 _CHECKED = 2  # texts that are checked where the first is not identical
 _LONGEST = 4096  # lines of assembly
@@ -148,14 +147,14 @@ class _Search:
 
 
 def _lines(text: str, name: str) -> list[str]:
-    """Instructions and data with labels numbered as they come."""
+    """Instructions with labels numbered as they come; constants are compared later."""
     try:
         own = cut(text).get(name, "")
     except (LlmcError, ValueError):
         own = ""
     names: dict[str, str] = {}
     text = _LABEL.sub(lambda match: names.setdefault(match[0], f".L{len(names)}"), compact_assembly(own))
-    return [line for line in text.replace("@PLT", "").splitlines() if not line.startswith(_LEFT_OUT)]
+    return [line for line in text.replace("@PLT", "").splitlines() if line.endswith(":") or not line.startswith(".")]
 
 
 def _similarity(one: Sequence[str], other: Sequence[str]) -> float:

@@ -38,6 +38,8 @@ NORETURN = frozenset({"abort", "exit", "_exit", "_Exit", "__assert_fail", "__sta
                       "_ZSt25__throw_bad_function_callv", "_ZSt24__throw_out_of_range_fmtPKcz", "errx", "err", "verrx",
                       "_ZSt16__throw_bad_castv", "__longjmp_chk"})
 
+_STEPS = 64  # blocks that are looked back
+
 
 @dataclass(frozen=True)
 class Prototype:
@@ -81,27 +83,29 @@ class Call:
     ends: bool = False  # nothing comes behind it
 
 
-def status(blocks: Sequence[Block], predecessors: Sequence[Sequence[int]], block: int, at: int,
-           register: str) -> tuple[str, Instruction | None]:
+def status(blocks: Sequence[Block], predecessors: Sequence[Sequence[int]], block: int, at: int | None,
+           register: str, depth: int = 0) -> tuple[str, Instruction | None]:
     """How a register came to what it holds before the instruction `at` of a block; what set it."""
-    read, first, steps = False, True, 0
+    read = False
     code: Sequence[Instruction] = blocks[block].code[:at]
-    while True:
+    for _ in range(_STEPS):
         for instruction in reversed(code):
             if instruction.name.startswith("call"):
                 return "absent", None
             if register in written(instruction):
-                return "used" if read else "strict" if first else "old", instruction
+                return "used" if read else "strict", instruction
             read = read or register in mentioned(instruction)
         before = predecessors[block]
-        if not before and block == 0:
-            return "pass", None
-        if len(before) != 1 or steps > 64:
-            return "old", None
-        if blocks[before[0]].successors != [block]:
-            first = False
-        block, steps = before[0], steps + 1
+        if not before:
+            return "pass" if block == 0 else "absent", None
+        if len(before) > 1:
+            if read or depth > 2:
+                return "old", None
+            found = {status(blocks, predecessors, item, None, register, depth + 1)[0] for item in before}
+            return (found.pop() if len(found) == 1 else "absent" if "absent" in found else "old"), None
+        block = before[0]
         code = blocks[block].code
+    return "old", None
 
 
 def written(instruction: Instruction) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ _VECTORS = re.compile(r"(?:v?mov(?:ap|up|dq|ntp|ntd)|p[a-z]|(?:add|sub|mul|div|m
                       r"[a-z]*p[sd]$)")
 _WIDTHS = {"b": 1, "w": 2, "l": 4, "q": 8}
 FIRST_ARGUMENT = 8
+GUARD = Memory(40, segment="fs")
+"""What a stack protector keeps in the frame."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Frame:
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
     slots: dict[int, tuple[int, int]] = field(default_factory=dict)
+    guards: set[int] = field(default_factory=set)
 
     def resolve(self, operand: Memory, place: tuple[int, int | None]) -> int | None:
         """The offset of a memory operand without an index that lies in the frame."""
@@ -61,11 +64,13 @@ class Frame:
         mine = sorted({at for at in self.taken if at < 0})
         lowest = mine[0] if mine else top
         spills: list[tuple[int, int]] = []
+        spills = sorted((at, 8) for at in self.guards)
         if split:
-            spills = sorted({(item.offset, item.size) for item in self.accesses if item.spill and item.offset >= lowest})
+            spills += sorted({(item.offset, item.size) for item in self.accesses if item.spill and item.offset >= lowest})
             self.starts = [at for at in mine if not any(one <= at < one + size for one, size in spills)]
         elif mine:
-            self.starts = [lowest]
+            self.starts = [lowest, *(at + 8 for at in self.guards if lowest < at and any(
+                item.offset > at for item in self.accesses if item.offset < top))]
         for start in self.starts:
             later = [at for at in self.starts if at > start] + [at for at, _ in spills if at > start] + [max(top, start + 1)]
             self.ends.append(min(later) if start < top else start + 8)
@@ -157,6 +162,12 @@ def recover(blocks: Sequence[Block]) -> Frame:
         for instruction, place in zip(block.code, places, strict=False):
             _look(frame, instruction, place)
     frame.saved = _saved(blocks, before)
+    for block, places in zip(blocks, before, strict=True):
+        for first, second, place in zip(block.code, block.code[1:], places[1:], strict=False):
+            if first.operands[:1] == (GUARD,) and second.name == "movq" and first.operands[-1] == second.operands[0]:
+                last = second.operands[-1]
+                at = frame.resolve(last, place) if isinstance(last, Memory) else None
+                frame.guards |= set() if at is None else {at}
     frame.lowest = min((place[0] for places in before for place in places), default=0)
     return frame
 

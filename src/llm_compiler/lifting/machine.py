@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llm_compiler.lifting.errors import LiftError
-from llm_compiler.lifting.frame import Frame
+from llm_compiler.lifting.frame import GUARD, Frame
 from llm_compiler.lifting.text import REGISTERS, Code, Immediate, Memory, Operand, Register
 from llm_compiler.lifting.values import Graph, Value, bits
 
@@ -165,6 +165,8 @@ class Machine:
             return Value("fs", "i64")
         if operand.base == "rip" and operand.symbol.startswith(".LCPI"):
             return self._pooled(operand, type_)
+        if operand == GUARD and self.frame.guards:
+            return self.symbols.setdefault("guard", Value("guard", "i64"))
         return self.load_at(self.address(operand), type_)
 
     def _pooled(self, operand: Memory, type_: str) -> Value:
@@ -250,6 +252,8 @@ class Machine:
     def compare(self, predicate: str, one: Value, two: Value) -> Value:
         if one.constant is not None and two.constant is not None:
             return self.graph.const(int(_holds(predicate, one.constant, two.constant, bits(one.type))), 1)
+        if one is two:
+            return self.graph.const(int(_holds(predicate, 0, 0, 1)), 1)
         return self.graph.make("icmp", "i1", [one, two], predicate)
 
     def negated(self, value: Value) -> Value:

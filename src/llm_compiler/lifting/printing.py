@@ -10,7 +10,7 @@ from llm_compiler.lifting.calls import Call, KNOWN
 from llm_compiler.lifting.errors import LiftError
 from llm_compiler.lifting.settle import Settled
 from llm_compiler.lifting.text import Code, Data
-from llm_compiler.lifting.values import EFFECTS, Value, bits, signed
+from llm_compiler.lifting.values import Value, bits, signed
 
 _HEAD = '''target datalayout = "e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-f80:128-n8:16:32:64-S128"
 target triple = "x86_64-unknown-linux-gnu"
@@ -63,7 +63,9 @@ class _Printer:
         order = [index for index in range(len(graph.blocks)) if index in graph.filled and (
             index == 0 or graph.predecessors[index])]
         for index in order:  # phis first, so that uses ahead have names
-            for value in graph.blocks[index]:
+            phis = sorted((value for value in graph.blocks[index] if value.op == "phi"), key=_rank)
+            graph.blocks[index] = [*phis, *(value for value in graph.blocks[index] if value.op != "phi")]
+            for value in phis:
                 if value.op == "phi" and id(value) in settled.live:
                     self.names[id(value)] = self._fresh()
         sequence = self._sequence(order)
@@ -84,7 +86,7 @@ class _Printer:
                 f"local_unnamed_addr #0 {{")
         text = "\n".join([head, *body, "}"]).replace("label %b0,", "label %entry,")
         text = re.sub(r"%b0(?!\d)", "%entry", text)
-        group = f"attributes #0 = {{ minsize {self._unwinds()}optsize {self._tables()}{self._frame_pointer()}{_WORDS} }}"
+        group = f"attributes #0 = {{ minsize {self._unwinds()}optsize {self._protected()}{self._tables()}{self._frame_pointer()}{_WORDS} }}"
         return "\n".join([_HEAD, *self.data.values(), "", text, "", *self.declared.values(), "", group,
                           "attributes #1 = { minsize nounwind optsize }",
                           "attributes #2 = { minsize noreturn nounwind optsize }", ""])
@@ -121,6 +123,9 @@ class _Printer:
 
     def _unwinds(self) -> str:
         return "nounwind "
+
+    def _protected(self) -> str:
+        return "sspstrong " if self.settled.machine.frame.guards else ""
 
     def _tables(self) -> str:
         return "uwtable " if ".cfi_startproc" in self.code.directives else ""
@@ -171,6 +176,8 @@ class _Printer:
             return "ptr", self._frame(value.extra)
         if value.op == "fsabs":
             return "ptr addrspace(257)", f"inttoptr (i64 {value.extra} to ptr addrspace(257))"
+        if value.op == "guard":
+            raise LiftError("a stack protector's value in another use")
         if value.op == "fs":
             raise LiftError("the address of thread-local data")
         name = self.names.get(id(value.args[0] if value.op == "result" else value))
@@ -253,6 +260,10 @@ class _Printer:
         types, values = [], []
         for part in data.parts:
             if isinstance(part, bytes):
+                if len(part) == 8:
+                    types.append("i64")
+                    values.append(f"i64 {int.from_bytes(part, 'little', signed=True)}")
+                    continue
                 types.append(f"[{len(part)} x i8]")
                 values.append(f'[{len(part)} x i8] c"' + "".join(f"\\{byte:02X}" for byte in part) + '"')
             elif isinstance(part[1], int):
@@ -336,15 +347,35 @@ class _Printer:
             self.names[id(value)] = self._emit(text)
 
     def _element(self, args: Sequence[Value]) -> str:
-        base, offset = args
-        if self._natural(base)[0] != "ptr":
-            base, offset = offset, base
-        if self._natural(base)[0] != "ptr":
-            base, offset = args
+        base, offset = self._base(args)
+        inner = self._strided(base, offset)
+        if inner is not None:
+            return inner
         where = self._use(base, "ptr")
+        stride = _stride(offset)
+        if stride:
+            return f"getelementptr [{stride} x i8], ptr {where}, i64 {self._use(offset.args[0], 'i64')}"
         if offset.op == "shl" and offset.args[1].constant in _STRIDES:
             return f"getelementptr {_STRIDES[offset.args[1].constant]}, ptr {where}, i64 {self._use(offset.args[0], 'i64')}"
         return f"getelementptr i8, ptr {where}, i64 {self._use(offset, 'i64')}"
+
+    def _base(self, args: Sequence[Value]) -> tuple[Value, Value]:
+        """Which of two summands is the address."""
+        for base, offset in (args, args[::-1]):
+            if self._natural(base)[0] == "ptr":
+                return base, offset
+        return args[0], args[1]
+
+    def _strided(self, base: Value, offset: Value) -> str | None:
+        """A field of an element of an array, in one: what is not optimised is lowered as it is written."""
+        if offset.constant is None or base.op != "add" or id(base) not in self.settled.pointers:
+            return None
+        place, scaled = self._base(base.args)
+        stride = _stride(scaled) or (1 << scaled.args[1].constant if scaled.op == "shl" and scaled.args[1].constant else 0)
+        if not 0 < offset.constant < stride:
+            return None
+        fields = f"<{{ [{offset.constant} x i8], [{stride - offset.constant} x i8] }}>"
+        return f"getelementptr {fields}, ptr {self._use(place, 'ptr')}, i64 {self._use(scaled.args[0], 'i64')}, i32 1"
 
     def _insert(self, value: Value) -> str:
         old, new = value.args
@@ -532,5 +563,15 @@ class _Printer:
             raise LiftError("a switch without a check of its range")
 
 
-def effects() -> frozenset[str]:
-    return EFFECTS
+def _rank(phi: Value) -> int:
+    """Without optimisation, phis get their slots in turn."""
+    name = str(phi.extra)
+    return int(name.removeprefix("slot")) if name.startswith("slot") else 0
+
+
+def _stride(offset: Value) -> int:
+    """The size of an array's elements, where it is none that addresses can be scaled by."""
+    number = offset.args[1].constant if offset.op in ("mul", "shl") else None
+    if number is None or offset.op == "shl" and not 3 < number < 32 or number >= 1 << 31:
+        return 0
+    return 1 << number if offset.op == "shl" else number

@@ -49,10 +49,17 @@ class Settled:
 def settle(machine: Machine, choice: Choice) -> Settled:
     """Raises LiftError; Returns where a register is read that a call has spoilt."""
     graph = machine.graph
+    _cut_dead_branches(graph)
     _switches(machine)
-    for value in list(_effects(graph)):
-        if value.op == "call":
-            _arguments(graph, value, choice)
+    calls = [value for value in _effects(graph) if value.op == "call"]
+    least: dict[str, int] = {}
+    for value in calls:
+        call: Call = value.extra
+        call.integers, call.floats = _present(call.integers), _present(call.floats)
+        if call.name:
+            least[call.name] = max(least.get(call.name, 0), counts(call, loose=False)[0])
+    for value in calls:
+        _arguments(graph, value, choice, least.get(value.extra.name, 0))
     _results(graph, choice)
     _views(machine)
     graph.refold()
@@ -68,6 +75,16 @@ def settle(machine: Machine, choice: Choice) -> Settled:
     return Settled(machine, graph, result, parameters, live, pointers)
 
 
+def _cut_dead_branches(graph: Graph) -> None:
+    """Branches on constants, such as those of stack protectors, and the blocks that only they lead to."""
+    for index, end in enumerate(graph.ends):
+        if end is not None and end.op == "br" and end.args[0].constant is not None and end.extra[0] != end.extra[1]:
+            taken, other = end.extra if end.args[0].constant else end.extra[::-1]
+            graph.ends[index] = Value("jump", "void", (), (taken,), index)
+            graph.cut(index, other)
+    graph.refold()
+
+
 def _effects(graph: Graph) -> Iterator[Value]:
     for block in graph.blocks:
         for value in block:
@@ -78,10 +95,10 @@ def _effects(graph: Graph) -> Iterator[Value]:
 # --- arguments and results -------------------------------------------------------------------------------------------
 
 
-def _arguments(graph: Graph, value: Value, choice: Choice) -> None:
+def _arguments(graph: Graph, value: Value, choice: Choice, least: int) -> None:
     call: Call = value.extra
-    call.integers, call.floats = _present(call.integers), _present(call.floats)
     integers, floats = counts(call, loose=choice.loose)
+    integers = max(integers, min(least, len(call.integers)))
     if integers > len(call.integers) or floats > len(call.floats):
         known = KNOWN.get(call.name)
         if known is not None:
@@ -135,7 +152,7 @@ def _before(graph: Graph, at: Value, op: str, type_: str, arg: Value) -> Value:
 
 
 def _passed(graph: Graph, call: Value, item: Value) -> Value:
-    width = effective(item, 64, set())
+    width = effective(item, 64, set()) or 64
     return _before(graph, call, "trunc", "i32", item) if width <= 32 and item.type == "i64" else item
 
 
@@ -147,7 +164,9 @@ def effective(value: Value, width: int, seen: set[int]) -> int:
     if value.constant is not None:
         return 32 if value.constant < 1 << 32 else 64
     if value.op == "zext":
-        return bits(value.args[0].type)
+        return 32
+    if value.op == "result":
+        return 0  # as wide as the others
     if value.op == "insert":
         inner = effective(value.args[0], width, seen) if value.args[0].op != "undef" else 0
         return max(inner, bits(value.args[1].type))
@@ -170,7 +189,7 @@ def _results(graph: Graph, choice: Choice) -> None:
     for value in values:
         if not _set(value, set()):
             raise LiftError(f"it sets no {choice.result}")
-    width = max(effective(value, 64, set()) for value in values) if index == 0 else 0
+    width = max(effective(value, 64, set()) for value in values) or 64 if index == 0 else 0
     for end, value in zip(ends, values, strict=True):
         if index == 0:
             narrow = 64 if width > 32 else 32 if width > 8 else 8
@@ -211,7 +230,7 @@ def _set(value: Value, seen: set[int]) -> bool:
     seen.add(id(value))
     if value.op == "phi":
         return all(_set(arg, seen) for arg in value.args)
-    return value.op not in ("undef", "arg") or value.op == "arg" and value.extra in FLOATS[:1]
+    return value.op != "undef"
 
 
 def _sources(value: Value, seen: set[int]) -> Iterator[Value]:
@@ -370,9 +389,10 @@ def _narrow(graph: Graph) -> None:
     demand: dict[int, int] = {}
     items: dict[int, Value] = {}
     users: list[tuple[Value, Value]] = []
+    masked = _masked(graph, live)
     for value in _each(graph, live):
         for number, arg in enumerate(value.args):
-            if arg.op in ("phi", "arg", "result", "insert", "saved") and arg.type == "i64" and not (
+            if arg.op in ("phi", "arg", "result", "insert", "saved") and arg.type in ("i64", "i32", "i16", "i8") and not (
                     value.op == "insert" and number):
                 items[id(arg)] = arg
                 users.append((value, arg))
@@ -380,21 +400,23 @@ def _narrow(graph: Graph) -> None:
     while changed:
         changed = False
         for user, arg in users:
-            if user.op == "phi" and user.type == "i64":
+            if user.op == "phi":
                 need = demand.get(id(user), 0)
+            elif id(user) in masked:
+                need = 1
             elif user.op == "insert":
                 need = demand.get(id(user), 0)
                 need = 0 if need <= bits(user.args[1].type) else need
             else:
-                need = bits(user.type) if user.op == "trunc" else 64
+                need = bits(user.type) if user.op == "trunc" else bits(arg.type)
             if need > demand.get(id(arg), 0):
                 demand[id(arg)] = need
                 changed = True
     for key, item in items.items():
         if item.op == "insert" and demand.get(key, 0) <= bits(item.args[1].type):
             item.op, item.args = "zext", item.args[1:]
-    chosen = [(item, max(8, demand.get(key, 0))) for key, item in items.items()
-              if item.op in ("phi", "arg", "result") and 0 < demand.get(key, 0) < 64]
+    chosen = [(item, demand.get(key, 0)) for key, item in items.items()
+              if item.op in ("phi", "arg", "result") and 0 < demand.get(key, 0) < bits(item.type)]
     for item, width in chosen:
         item.type = f"i{width}"
     for item, width in chosen:
@@ -406,6 +428,20 @@ def _narrow(graph: Graph) -> None:
                 graph.current = block
                 args[number] = graph.make("trunc", item.type, [args[number]])
         item.args = args
+
+
+def _masked(graph: Graph, live: set[int]) -> set[int]:
+    """Values that read the lowest bit of their operand alone."""
+    found: set[int] = set()
+    others: set[int] = set()
+    for value in _each(graph, live):
+        if value.op == "and" and value.args[1].constant == 1:
+            found.add(id(value))
+            if value.args[0].op == "trunc":
+                found.add(id(value.args[0]))
+        else:
+            others |= {id(arg) for arg in value.args if arg.op == "trunc"}
+    return found - others
 
 
 # --- switches --------------------------------------------------------------------------------------------------------

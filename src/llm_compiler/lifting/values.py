@@ -120,6 +120,8 @@ class Graph:
                 return self.make("bitcast", type_, args[0].args)
         if op == "select" and args[1] is args[2]:
             return args[1]
+        if op == "icmp" and args[0] is args[1]:
+            return self.const(int(extra in ("eq", "ule", "uge", "sle", "sge")), 1)
         return None
 
     def _arithmetic(self, op: str, width: int, args: list[Value]) -> Value | None:
@@ -140,6 +142,8 @@ class Graph:
             if two == full and op in ("and", "or"):
                 return left if op == "and" else right
             if two == 1 and op == "mul":
+                return left
+            if op == "and" and left.op == "zext" and (1 << bits(left.args[0].type)) - 1 & ~two == 0:
                 return left
             inner = left.args[1].constant if left.op == op and op in SYMMETRIC else None
             if inner is not None:
@@ -163,6 +167,8 @@ class Graph:
         had = bits(value.type)
         if had == width:
             return value
+        if op == "trunc" and had < width:
+            return self.make("zext", f"i{width}", [value])
         if value.constant is not None:
             return self.const(signed(value.constant, had) if op == "sext" else value.constant, width)
         if op == "trunc":
@@ -302,6 +308,20 @@ class Graph:
                     changed = True
             for block in self.blocks:
                 block[:] = [value for value in block if value.same is None]
+
+    def cut(self, block: int, target: int) -> None:
+        """Take an edge away, and the blocks that nothing leads to any more."""
+        self.successors[block] = [item for item in self.successors[block] if item != target]
+        at = self.predecessors[target].index(block)
+        del self.predecessors[target][at]
+        for value in self.blocks[target]:
+            if value.op == "phi":
+                value.args = [arg for place, arg in enumerate(value.args) if place != at]
+        if not self.predecessors[target] and target:
+            self.filled.discard(target)
+            self.blocks[target], self.ends[target] = [], None
+            for item in dict.fromkeys(self.successors[target]):
+                self.cut(target, item)
 
     def phis(self) -> Iterator[Value]:
         for block in self.blocks:
