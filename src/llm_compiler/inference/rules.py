@@ -29,6 +29,7 @@ RULES = "rules"
 _LIMITS = Limits(20.0, 3 << 30)
 _LABEL = re.compile(r"(?<![\w.$])\.L[\w.$]+")
 _SMALL = "function(sroa,early-cse,instcombine,simplifycfg)"
+_LEAST = "function(dce)"
 _CHECKED = 2  # texts that are checked where the first is not identical
 _LONGEST = 4096  # lines of assembly
 
@@ -114,8 +115,8 @@ class _Search:
         best = Choice()
         text, results = self._lifting.text(best)
         score = self._score(text)
-        changes: list[dict[str, Any]] = [{"wide": True}, {"loose": True}, *({"result": name} for name in results[1:]),
-                                         {"split": True}]
+        changes: list[dict[str, Any]] = [{"wide": True}, {"copied": True}, {"loose": True}, *({"result": name} for name in results[1:]),
+                                         {"split": True}, {"bools": True}]
         for change in changes:
             if score == 1.0:
                 break
@@ -135,7 +136,7 @@ class _Search:
         if text in self._tried:
             return self._tried[text]
         best = 0.0
-        orders = [_Order(text, passes, self._name) for passes in ("Oz", _SMALL, "")]
+        orders = [_Order(text, passes, self._name) for passes in ("Oz", _SMALL, _LEAST)]
         for made in batches.batch(self._pool, _lower, orders):
             if isinstance(made, batches.Failure):
                 continue

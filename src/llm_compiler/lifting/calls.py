@@ -86,15 +86,20 @@ class Call:
 def status(blocks: Sequence[Block], predecessors: Sequence[Sequence[int]], block: int, at: int | None,
            register: str, depth: int = 0) -> tuple[str, Instruction | None]:
     """How a register came to what it holds before the instruction `at` of a block; what set it."""
-    read = False
+    read = flags = False
     code: Sequence[Instruction] = blocks[block].code[:at]
     for _ in range(_STEPS):
         for instruction in reversed(code):
             if instruction.name.startswith("call"):
                 return "absent", None
             if register in written(instruction):
-                return "used" if read else "strict", instruction
+                compares = flags and instruction.name.startswith(("sub", "add", "and", "dec", "inc", "or"))
+                return "used" if read or compares else "strict", instruction
             read = read or register in mentioned(instruction)
+            if instruction.conditional or instruction.name.startswith(("set", "cmov", "adc", "sbb")):
+                flags = True
+            elif not instruction.name.startswith(("mov", "lea", "push", "pop", "jmp", "not")):
+                flags = False
         before = predecessors[block]
         if not before:
             return "pass" if block == 0 else "absent", None

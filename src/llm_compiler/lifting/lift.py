@@ -36,7 +36,7 @@ class Lifting:
         raise LiftError("it reads what a call leaves in registers")
 
     def _once(self, choice: Choice) -> tuple[str, list[str]]:
-        code = read(self._assembly, self._name, self._noreturn)
+        code = read(self._assembly, self._name, self._noreturn, copied=choice.copied)
         frame = recover(code.blocks)
         frame.settle(split=choice.split)
         graph, machine = build(code, frame, self._noreturn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import struct
+from collections import Counter
 from collections.abc import Sequence
 
 from llm_compiler.lifting.calls import Call, KNOWN
@@ -21,6 +21,7 @@ _WORDS = ('"min-legal-vector-width"="0" "no-trapping-math"="true" "stack-protect
 _BINARY = frozenset({"add", "sub", "mul", "and", "or", "xor", "shl", "lshr", "ashr", "udiv", "sdiv", "urem", "srem", "fadd",
                      "fsub", "fmul", "fdiv"})
 _CASTS = frozenset({"trunc", "zext", "sext", "bitcast", "sitofp", "uitofp", "fptosi", "fpext", "fptrunc"})
+_INVERSE = {"ne": "eq", "sge": "slt", "sle": "sgt", "uge": "ult", "ule": "ugt"}  # to what LLVM's passes prefer
 _STRIDES = {1: "i16", 2: "i32", 3: "i64"}
 
 
@@ -46,8 +47,10 @@ class _Printer:
         self.declared: dict[str, str] = {}
         self.data: dict[str, str] = {}
         self.objects: dict[int, str] = {}
-        self.end_names: dict[int, str] = {}
-        self.late: list[tuple[int, Value, int]] = []
+        ends = [end for end in self.graph.ends if end is not None]
+        self.branched = {id(end.args[0]) for end in ends if end.op == "br"}
+        values = [value for block in self.graph.blocks for value in block if id(value) in settled.live]
+        self.uses = Counter(id(arg) for value in (*values, *ends) for arg in value.args)
 
     def module(self) -> str:
         settled, graph = self.settled, self.graph
@@ -56,7 +59,8 @@ class _Printer:
             name = self._fresh()
             if isinstance(item, Value):
                 self.names[id(item)] = name
-                parameters.append(f"{self._type(item)} {name}")
+                ext = " zeroext" if item.type == "i1" else ""
+                parameters.append(f"{self._type(item)}{ext} {name}")
             else:
                 parameters.append(f"{item} {name}")
         bodies: dict[int, list[str]] = {}
@@ -305,7 +309,10 @@ class _Printer:
             text = f"sext {args[0].type} {self._use(args[0], args[0].type)} to {type_}"
         elif op in ("icmp", "fcmp"):
             kind = "ptr" if any(self._natural(arg)[0] == "ptr" for arg in args) else args[0].type
-            text = f"{op} {value.extra} {kind} {self._use(args[0], kind)}, {self._use(args[1], kind)}"
+            predicate = value.extra
+            if op == "icmp" and predicate in _INVERSE and self.uses.get(id(value)) == 1 and id(value) in self.branched:
+                predicate = _INVERSE[predicate]
+            text = f"{op} {predicate} {kind} {self._use(args[0], kind)}, {self._use(args[1], kind)}"
         elif op == "select":
             kind = self._type(value)
             text = (f"select i1 {self._use(args[0], 'i1')}, {kind} {self._use(args[1], kind)}, "
@@ -465,7 +472,7 @@ class _Printer:
             types.append(wanted)
         result = self._call_result(value)
         variadic = call.variadic is not None if call.name not in KNOWN else KNOWN[call.name].variadic
-        signature = result
+        signature = result = f"zeroext {result}" if result == "i1" else result
         if variadic:
             signature = f"{result} ({', '.join([*types[: call.fixed], '...'])})"
         if call.callee is None:
@@ -534,6 +541,8 @@ class _Printer:
             if one == two:
                 self.lines.append(f"  br label %b{one}")
             else:
+                if condition.op == "icmp" and condition.extra in _INVERSE and self.uses.get(id(condition)) == 1:
+                    one, two = two, one
                 self.lines.append(f"  br i1 {self._use(condition, 'i1')}, label %b{one}, label %b{two}")
         elif end.op == "switch":
             self._switch(end)

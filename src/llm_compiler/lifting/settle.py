@@ -25,12 +25,16 @@ class Returns(LiftError):
 class Choice:
     """What cannot be told for sure. split: an object for each address taken in the frame, not one for all of them;
     loose: registers that other code reads, too, hold arguments; wide: constants that are passed have 64 bits;
+    copied: calls at the end of code that several ways lead to are many calls; bools: bytes that are only compared with
+    0 have one bit;
     result: rax, xmm0 or void. Empty for the likeliest.
     """
 
     split: bool = False
     loose: bool = False
     wide: bool = False
+    copied: bool = False
+    bools: bool = False
     result: str = ""
 
 
@@ -63,7 +67,7 @@ def settle(machine: Machine, choice: Choice) -> Settled:
     _results(graph, choice)
     _views(machine)
     graph.refold()
-    _narrow(graph)
+    _narrow(graph, choice)
     graph.refold()
     live = _live(graph)
     _merge_ranges(graph, live)
@@ -383,13 +387,13 @@ def _views(machine: Machine) -> None:
                 graph.blocks[block].append(value)
 
 
-def _narrow(graph: Graph) -> None:
+def _narrow(graph: Graph, choice: Choice) -> None:
     """Phis, arguments and results of which only low bits are read; registers of which only a written part is."""
     live = _live(graph)
     demand: dict[int, int] = {}
     items: dict[int, Value] = {}
     users: list[tuple[Value, Value]] = []
-    masked = _masked(graph, live)
+    masked = _masked(graph, live, bools=choice.bools)
     for value in _each(graph, live):
         for number, arg in enumerate(value.args):
             if arg.op in ("phi", "arg", "result", "insert", "saved") and arg.type in ("i64", "i32", "i16", "i8") and not (
@@ -419,6 +423,7 @@ def _narrow(graph: Graph) -> None:
               if item.op in ("phi", "arg", "result") and 0 < demand.get(key, 0) < bits(item.type)]
     for item, width in chosen:
         item.type = f"i{width}"
+    narrowed = {id(item) for item, _ in chosen}
     for item, width in chosen:
         if item.op != "phi":
             continue
@@ -428,15 +433,27 @@ def _narrow(graph: Graph) -> None:
                 graph.current = block
                 args[number] = graph.make("trunc", item.type, [args[number]])
         item.args = args
+    for user, arg in users:
+        if id(arg) not in narrowed or user.op in ("phi", "trunc") or arg not in user.args:
+            continue
+        if id(user) in masked:
+            user.op, user.args = "zext", [arg]
+        elif user.op != "zext":
+            wide = _before(graph, user, "zext", "i64", arg)
+            user.args = [wide if item is arg else item for item in user.args]
 
 
-def _masked(graph: Graph, live: set[int]) -> set[int]:
-    """Values that read the lowest bit of their operand alone."""
+def _masked(graph: Graph, live: set[int], *, bools: bool) -> set[int]:
+    """Values that read the lowest bit of their operand alone. bools: or compare a byte with 0."""
     found: set[int] = set()
     others: set[int] = set()
     for value in _each(graph, live):
-        if value.op == "and" and value.args[1].constant == 1:
-            found.add(id(value))
+        one_bit = value.op == "and" and value.args[1].constant == 1
+        tested = bools and value.op == "icmp" and value.extra in ("eq", "ne") and value.args[1].constant == 0 and (
+            value.args[0].type == "i8")
+        if one_bit or tested:
+            if one_bit:
+                found.add(id(value))
             if value.args[0].op == "trunc":
                 found.add(id(value.args[0]))
         else:

@@ -23,6 +23,7 @@ _SPLIT = re.compile(r',\s*(?![^(]*\))')
 _COMMENT = re.compile(r'^((?:[^"#]|"(?:[^"\\]|\\.)*")*)#.*$')
 _PREFIXES = ("lock", "rep", "repne", "repe", "repz", "repnz")
 _SIZES = {".byte": 1, ".short": 2, ".value": 2, ".word": 2, ".long": 4, ".int": 4, ".quad": 8}
+_ROUNDS, _COPIED = 1, 12
 _ENDS = ("jmp", "ret", "ud2")
 _ESCAPES = {"n": 10, "t": 9, "r": 13, "b": 8, "f": 12, '"': 34, "\\": 92}
 
@@ -124,8 +125,8 @@ class Code:
     directives: set[str]
 
 
-def read(text: str, name: str, noreturn: frozenset[str] = frozenset()) -> Code:
-    """noreturn: callees behind which nothing runs. Raises LiftError for syntax that is not known."""
+def read(text: str, name: str, noreturn: frozenset[str] = frozenset(), *, copied: bool = False) -> Code:
+    """noreturn: callees behind which nothing runs. copied: a copy of final calls for each way to them. Raises LiftError for syntax that is not known."""
     instructions: list[tuple[list[str], Instruction]] = []
     data: dict[str, Data] = {}
     directives: set[str] = set()
@@ -175,7 +176,8 @@ def read(text: str, name: str, noreturn: frozenset[str] = frozenset()) -> Code:
         raise LiftError(f"there is no code of {name}")
     if labels:
         instructions.append((labels, Instruction("ud2")))
-    return Code(name, _blocks(instructions, data, noreturn), data, directives)
+    blocks = _blocks(instructions, data, noreturn)
+    return Code(name, _copied(blocks) if copied else blocks, data, directives)
 
 
 # --- instructions ----------------------------------------------------------------------------------------------------
@@ -275,6 +277,25 @@ def _blocks(instructions: list[tuple[list[str], Instruction]], data: dict[str, D
         elif not end.ends and not _leaves(end, noreturn) and index + 1 < len(blocks):
             block.successors = [index + 1]
     return blocks + tails
+
+
+def _copied(blocks: list[Block]) -> list[Block]:
+    """Undo what merges ends of code: a block that ends in a call for good is there for each way to it."""
+    found = list(blocks)
+    for _ in range(_ROUNDS):
+        ways: dict[int, list[tuple[Block, int]]] = {}
+        for block in found:
+            for number, target in enumerate(block.successors):
+                if not block.table:
+                    ways.setdefault(target, []).append((block, number))
+        for target, places in ways.items():
+            ended = found[target]
+            if ended.successors or ended.code[-1].name.startswith("ret") or len(ended.code) > _COPIED:
+                continue
+            for block, number in places[1:]:
+                block.successors[number] = len(found)
+                found.append(Block([], list(ended.code)))
+    return found
 
 
 def _leaves(instruction: Instruction, noreturn: frozenset[str]) -> bool:

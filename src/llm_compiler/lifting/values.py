@@ -113,6 +113,8 @@ class Graph:
                 return self.make("zext", type_, [new])
             if old.op == "zext" and bits(old.args[0].type) <= bits(new.type):
                 return self.make("zext", type_, [new])
+        if op == "view" and args[0].type == type_:
+            return args[0]
         if op == "bitcast":
             if args[0].type == type_:
                 return args[0]
