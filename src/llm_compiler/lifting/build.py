@@ -135,8 +135,8 @@ class _Filler:
         known = KNOWN.get(call.name)
         call.fixed = len(known.parameters) if known else 0
         made = graph.make("call", "void", [], call)
-        call.ends = call.name in NORETURN or call.name in self.noreturn or not (tail or self.block.successors or any(
-            item.name.startswith("ret") or item.ends for item in self.block.code[at + 1 :]))
+        last = at + 1 == len(self.block.code) and not self.block.successors and not tail
+        call.ends = last or call.name in NORETURN or call.name in self.noreturn
         for register in CLOBBERED:
             kind = "x" if register.startswith("xmm") else "i64"
             graph.write(register, Value("undef", kind, (made,), register))

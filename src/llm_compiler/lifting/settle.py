@@ -234,7 +234,7 @@ def _set(value: Value, seen: set[int]) -> bool:
     seen.add(id(value))
     if value.op == "phi":
         return all(_set(arg, seen) for arg in value.args)
-    return value.op != "undef"
+    return value.op not in ("undef", "guard")
 
 
 def _sources(value: Value, seen: set[int]) -> Iterator[Value]:
