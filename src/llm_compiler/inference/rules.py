@@ -116,7 +116,7 @@ class _Search:
         text, results = self._lifting.text(best)
         score = self._score(text)
         changes: list[dict[str, Any]] = [{"wide": True}, {"copied": True}, {"loose": True}, *({"result": name} for name in results[1:]),
-                                         {"split": True}, {"bools": True}]
+                                         {"extended": True}, {"odd": True}, {"split": True}, {"bools": True}]
         for change in changes:
             if score == 1.0:
                 break

@@ -30,10 +30,10 @@ def build(code: Code, frame: Frame, noreturn: frozenset[str]) -> tuple[Graph, Ma
     graph.finish()
     for index, end in enumerate(graph.ends):
         if end is not None and end.op == "ret":
-            for register, value in zip(SAVED, end.args[2:], strict=True):
+            for register, value in zip(SAVED, end.args[3:], strict=True):
                 if value is not graph.entry_value(register):
                     raise LiftError(f"{register} does not come back as it was")
-            end.args = end.args[:2]
+            end.args = end.args[:3]
         elif index in graph.filled and end is None:
             raise LiftError("control leaves the function at its end")
     return graph, machine
@@ -115,7 +115,7 @@ class _Filler:
         if place:
             raise LiftError("the stack pointer is not where it was when the function returns")
         read = self.graph.read
-        self._end("ret", [read("rax"), read("xmm0"), *(read(register) for register in SAVED)], None)
+        self._end("ret", [read("rax"), read("xmm0"), read("rdx"), *(read(register) for register in SAVED)], None)
 
     def _call(self, at: int, instruction: Instruction, *, tail: bool) -> bool:
         """Whether control does not come back."""

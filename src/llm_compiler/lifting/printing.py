@@ -21,6 +21,7 @@ _WORDS = ('"min-legal-vector-width"="0" "no-trapping-math"="true" "stack-protect
 _BINARY = frozenset({"add", "sub", "mul", "and", "or", "xor", "shl", "lshr", "ashr", "udiv", "sdiv", "urem", "srem", "fadd",
                      "fsub", "fmul", "fdiv"})
 _CASTS = frozenset({"trunc", "zext", "sext", "bitcast", "sitofp", "uitofp", "fptosi", "fpext", "fptrunc"})
+_EXTENDED = ("i1", "i8", "i16")  # what callers extend
 _INVERSE = {"ne": "eq", "sge": "slt", "sle": "sgt", "uge": "ult", "ule": "ugt"}  # to what LLVM's passes prefer
 _STRIDES = {1: "i16", 2: "i32", 3: "i64"}
 
@@ -47,6 +48,8 @@ class _Printer:
         self.declared: dict[str, str] = {}
         self.data: dict[str, str] = {}
         self.objects: dict[int, str] = {}
+        self.pairs: dict[int, list[Value]] = {}
+        self.results: dict[int, str] = {}
         ends = [end for end in self.graph.ends if end is not None]
         self.branched = {id(end.args[0]) for end in ends if end.op == "br"}
         values = [value for block in self.graph.blocks for value in block if id(value) in settled.live]
@@ -141,10 +144,13 @@ class _Printer:
     def _result_word(self) -> str:
         for end in self.graph.ends:
             if end is not None and end.op == "ret" and end.args:
+                if len(end.args) == 2:
+                    return "{ i64, i64 }"
                 values = [item.args[0] for item in self.graph.ends if item is not None and item.op == "ret"]
                 if any(id(value) in self.settled.pointers for value in values):
                     return "ptr"
-                return self.settled.result
+                extended = self.settled.result in ("i1", "i16") or self.settled.extended and self.settled.result == "i8"
+                return f"zeroext {self.settled.result}" if extended else self.settled.result
         return "void"
 
     def _object(self, start: int) -> str:
@@ -184,7 +190,7 @@ class _Printer:
             raise LiftError("a stack protector's value in another use")
         if value.op == "fs":
             raise LiftError("the address of thread-local data")
-        name = self.names.get(id(value.args[0] if value.op == "result" else value))
+        name = self.results.get(id(value)) or self.names.get(id(value.args[0] if value.op == "result" else value))
         if name is None:
             raise LiftError(f"a value without a place: {value.op}")
         return self._type(value), name
@@ -346,7 +352,6 @@ class _Printer:
             self._call(value)
             return
         elif op == "result":
-            self.names[id(value)] = self.names[id(args[0])]
             return
         else:
             raise LiftError(f"no text for {op}")
@@ -468,8 +473,9 @@ class _Printer:
         shown, types = [], []
         for number, arg in enumerate(args):
             wanted = call.types[number] if number < len(call.types) else self._natural(arg)[0]
-            shown.append(f"{wanted} {self._use(arg, wanted)}")
-            types.append(wanted)
+            ext = " zeroext" if wanted in _EXTENDED else ""
+            shown.append(f"{wanted}{ext} {self._use(arg, wanted)}")
+            types.append(f"{wanted}{ext}")
         result = self._call_result(value)
         variadic = call.variadic is not None if call.name not in KNOWN else KNOWN[call.name].variadic
         signature = result = f"zeroext {result}" if result == "i1" else result
@@ -483,6 +489,13 @@ class _Printer:
             self.lines.append(f"  {text}")
         else:
             self.names[id(value)] = self._emit(text)
+        for item in self.pairs.get(id(value), ()):
+            part = self._emit(f"extractvalue {{ i64, i64 }} {self.names[id(value)]}, {int(item.extra == 'rdx')}")
+            if item.type != "i64":
+                part = self._emit(f"trunc i64 {part} to {item.type}")
+            elif id(item) in self.settled.pointers:
+                part = self._emit(f"inttoptr i64 {part} to ptr")
+            self.results[id(item)] = part
 
     def _call_result(self, value: Value) -> str:
         call: Call = value.extra
@@ -490,8 +503,11 @@ class _Printer:
                 and id(item) in self.settled.live]
         used += [item for item in self._loose_results if item.args[0] is value and id(item) in self.settled.live]
         kinds = {id(item): item for item in used}
-        if len({item.extra for item in kinds.values()}) > 1:
+        if len({item.extra for item in kinds.values()} - {"rdx"}) > 1:
             raise LiftError("a call with two results")
+        if any(item.extra == "rdx" for item in kinds.values()):
+            self.pairs.update({id(value): list(kinds.values())})
+            return "{ i64, i64 }"
         for item in kinds.values():
             return self._type(item)
         return call.result if call.name in KNOWN else "void"
@@ -546,8 +562,12 @@ class _Printer:
                 self.lines.append(f"  br i1 {self._use(condition, 'i1')}, label %b{one}, label %b{two}")
         elif end.op == "switch":
             self._switch(end)
+        elif end.op == "ret" and len(end.args) == 2:
+            one, two = (self._use(arg, "i64") for arg in end.args)
+            first = self._emit(f"insertvalue {{ i64, i64 }} poison, i64 {one}, 0")
+            self.lines.append(f"  ret {{ i64, i64 }} {self._emit(f'insertvalue {{ i64, i64 }} {first}, i64 {two}, 1')}")
         elif end.op == "ret":
-            kind = self._result_word()
+            kind = self._result_word().removeprefix("zeroext ")
             self.lines.append(f"  ret {kind} {self._use(end.args[0], kind)}" if end.args else "  ret void")
         elif end.op == "trap":
             self._intrinsic("llvm.trap", "void")

@@ -26,7 +26,8 @@ class Choice:
     """What cannot be told for sure. split: an object for each address taken in the frame, not one for all of them;
     loose: registers that other code reads, too, hold arguments; wide: constants that are passed have 64 bits;
     copied: calls at the end of code that several ways lead to are many calls; bools: bytes that are only compared with
-    0 have one bit;
+    0 have one bit; extended: values that are extended to be passed or returned are so by the convention; odd: a
+    parameter that is not used is a byte;
     result: rax, xmm0 or void. Empty for the likeliest.
     """
 
@@ -35,6 +36,8 @@ class Choice:
     wide: bool = False
     copied: bool = False
     bools: bool = False
+    extended: bool = False
+    odd: bool = False
     result: str = ""
 
 
@@ -48,6 +51,7 @@ class Settled:
     parameters: list[Value | str]
     live: set[int]
     pointers: set[int]
+    extended: bool = False
 
 
 def settle(machine: Machine, choice: Choice) -> Settled:
@@ -64,6 +68,7 @@ def settle(machine: Machine, choice: Choice) -> Settled:
             least[call.name] = max(least.get(call.name, 0), counts(call, loose=False)[0])
     for value in calls:
         _arguments(graph, value, choice, least.get(value.extra.name, 0))
+    _pass_on(graph, calls)
     _results(graph, choice)
     _views(machine)
     graph.refold()
@@ -73,10 +78,10 @@ def settle(machine: Machine, choice: Choice) -> Settled:
     _merge_ranges(graph, live)
     live = _live(graph)
     _known(graph, live)
-    parameters = _parameters(graph, live)
+    parameters = _parameters(graph, live, choice)
     result = _result_type(graph, choice)
     pointers = _pointers(graph, live, result)
-    return Settled(machine, graph, result, parameters, live, pointers)
+    return Settled(machine, graph, result, parameters, live, pointers, choice.extended)
 
 
 def _cut_dead_branches(graph: Graph) -> None:
@@ -121,13 +126,29 @@ def _arguments(graph: Graph, value: Value, choice: Choice, least: int) -> None:
     for number, item in enumerate(before[0]):
         if number >= numbers["int"]:
             wide = item.constant is not None and (choice.wide or number in call.wide)
-            chosen.append(item if wide else _passed(graph, value, item))
+            chosen.append(item if wide else _passed(graph, value, item, extended=choice.extended))
     chosen += before[1][numbers["float"] :]
     chosen += [_passed(graph, value, resolved(item)) for item in call.stack] if integers == len(INTEGERS) else []
     value.args = ([call.callee] if call.callee is not None else []) + chosen
     call.types = known.parameters if known else ()
     if known is not None:
         call.result = known.result
+
+
+def _pass_on(graph: Graph, calls: list[Value]) -> None:
+    """A parameter that other code uses, and that still is where it came in, is passed on, too."""
+    live = _live(graph, but_returns=True)
+    for value in calls:
+        call: Call = value.extra
+        if not call.tail or call.name in KNOWN or value.args[-1:] and value.args[-1].type in ("double", "float"):
+            continue
+        first = 0 if call.callee is None else 1
+        for state, item in call.integers[len(value.args) - first :]:
+            passed = resolved(item)
+            if state != "pass" or id(passed) not in live:
+                break
+            whole = any(passed in user.args and user.op != "trunc" for user in _each(graph, live))
+            value.args = [*value.args, passed if whole else _before(graph, value, "trunc", "i32", passed)]
 
 
 def _present(items: list[tuple[str, Value]]) -> list[tuple[str, Value]]:
@@ -155,25 +176,35 @@ def _before(graph: Graph, at: Value, op: str, type_: str, arg: Value) -> Value:
     return made
 
 
-def _passed(graph: Graph, call: Value, item: Value) -> Value:
+def _passed(graph: Graph, call: Value, item: Value, *, extended: bool = False) -> Value:
+    if extended and _is_extended(item):
+        return item.args[0]
     width = effective(item, 64, set()) or 64
-    return _before(graph, call, "trunc", "i32", item) if width <= 32 and item.type == "i64" else item
+    if item.type != "i64" or width > 32:
+        return item
+    return _before(graph, call, "trunc", "i8" if 1 < width <= 8 else "i32", item)
+
+
+def _is_extended(item: Value) -> bool:
+    """Whether it is a value of less than 32 bits, extended by zeros."""
+    return item.op == "zext" and bits(item.args[0].type) < 32
 
 
 def effective(value: Value, width: int, seen: set[int]) -> int:
-    """How many low bits of a register were set by what is in it; the others are zeros."""
+    """How many low bits of a register were set by what is in it; the others are zeros. 0: as many as others need; 1: a
+    number that fits into a byte.
+    """
     if id(value) in seen:
         return 0
     seen.add(id(value))
     if value.constant is not None:
-        return 32 if value.constant < 1 << 32 else 64
+        return 1 if value.constant < 256 else 32 if value.constant < 1 << 32 else 64
     if value.op == "zext":
         return 32
     if value.op == "result":
         return 0  # as wide as the others
     if value.op == "insert":
-        inner = effective(value.args[0], width, seen) if value.args[0].op != "undef" else 0
-        return max(inner, bits(value.args[1].type))
+        return bits(value.args[1].type)
     if value.op == "undef":
         return 0
     if value.op == "phi" and value.type == "i64":
@@ -188,15 +219,26 @@ def _results(graph: Graph, choice: Choice) -> None:
         for end in ends:
             end.args = []
         return
+    if choice.result == "pair":
+        for end in ends:
+            end.args = [end.args[0], end.args[2]]
+            if not all(_set(value, set()) for value in end.args):
+                raise LiftError("it sets no second result")
+        return
     index = 0 if choice.result == "rax" else 1
     values = [end.args[index] for end in ends]
     for value in values:
         if not _set(value, set()):
             raise LiftError(f"it sets no {choice.result}")
     width = max(effective(value, 64, set()) for value in values) or 64 if index == 0 else 0
+    if index == 0 and choice.extended and all(_is_extended(value) or value.constant is not None for value in values):
+        inner = max((bits(value.args[0].type) for value in values if value.op == "zext"), default=32)
+        for end, value in zip(ends, values, strict=True):
+            end.args = [_at_end(graph, end, "trunc", f"i{inner}", value)]
+        return
     for end, value in zip(ends, values, strict=True):
         if index == 0:
-            narrow = 64 if width > 32 else 32 if width > 8 else 8
+            narrow = 64 if width > 32 else 8 if 1 < width <= 8 else 32
             end.args = [_at_end(graph, end, "trunc", f"i{narrow}", value)]
         else:
             end.args = [value]
@@ -256,7 +298,7 @@ def returned(graph: Graph) -> list[str]:
         return ["void"]
     live = _live(graph, but_returns=True)
     possible, certain = [], []
-    for index, name in enumerate(("rax", "xmm0")):
+    for index, name in enumerate(("rax", "xmm0", "pair")):
         if not all(_set(end.args[index], set()) for end in ends):
             continue
         seen: set[int] = set()
@@ -264,7 +306,7 @@ def returned(graph: Graph) -> list[str]:
         made = [value for value in sources if value.op not in ("arg", "result", "undef")]
         if made or name == "rax":
             possible.append(name)
-        if any(value.op == "const" or id(value) not in live for value in made):
+        if name != "pair" and any(value.op == "const" or id(value) not in live for value in made):
             certain.append(name)
     if certain:
         return list(dict.fromkeys([*certain[::-1], *possible, "void"]))
@@ -313,10 +355,19 @@ def _known(graph: Graph, live: set[int]) -> None:
             if arg.op != "undef" or value.op == "insert":
                 continue
             call = clobbered_by(arg)
+            if call is not None and arg.extra == "rdx" and (value.op != "phi" or _jumps(graph, call)):
+                arg.op, arg.type = "result", "i64"
+                continue
             if call is not None and not call.extra.ends and not call.extra.tail:
                 raise Returns(call.extra.name)
             if value.op != "phi":
                 raise LiftError(f"it reads {arg.extra}, which nothing has set")
+
+
+def _jumps(graph: Graph, call: Value) -> bool:
+    """Whether code goes on behind a call: some instruction follows in its block."""
+    block = graph.blocks[call.block]
+    return any(value.op in EFFECTS or value.op == "load" for value in block[block.index(call) + 1 :])
 
 
 # --- sizes -----------------------------------------------------------------------------------------------------------
@@ -548,7 +599,7 @@ def _agree(graph: Graph, target: int, one: int, two: int, live: set[int]) -> boo
 # --- parameters and pointers -----------------------------------------------------------------------------------------
 
 
-def _parameters(graph: Graph, live: set[int]) -> list[Value | str]:
+def _parameters(graph: Graph, live: set[int], choice: Choice) -> list[Value | str]:
     """Parameters in order; a type stands for one that the code does not use."""
     used = {value.extra: value for value in _leaves(graph, live) if value.op == "arg"}
     stack = [int(name.removeprefix("stack")) for name in used if name.startswith("stack")]
@@ -556,7 +607,10 @@ def _parameters(graph: Graph, live: set[int]) -> list[Value | str]:
     count = len(INTEGERS) if stack else 1 + INTEGERS.index(integers[-1]) if integers else 0
     floats = [name for name in FLOATS if name in used]
     vectors = 1 + FLOATS.index(floats[-1]) if floats else 0
-    found: list[Value | str] = [used.get(name, "i64") for name in INTEGERS[:count]]
+    unused = "i8" if choice.odd else "i64"
+    found: list[Value | str] = [used.get(name, unused) for name in INTEGERS[:count]]
+    if choice.odd and count < len(INTEGERS) and all(isinstance(item, Value) for item in found):
+        found.append(unused)
     found += [used.get(name, "double") for name in FLOATS[:vectors]]
     return found + [used.get(f"stack{number}", "i64") for number in range(max(stack, default=-1) + 1)]
 

@@ -174,7 +174,7 @@ def read(text: str, name: str, noreturn: frozenset[str] = frozenset(), *, copied
             labels = []
     if not instructions:
         raise LiftError(f"there is no code of {name}")
-    if labels:
+    if any(not label.startswith(".Lfunc_end") for label in labels):
         instructions.append((labels, Instruction("ud2")))
     blocks = _blocks(instructions, data, noreturn)
     return Code(name, _copied(blocks) if copied else blocks, data, directives)
