@@ -30,6 +30,7 @@ _LIMITS = Limits(20.0, 3 << 30)
 _LABEL = re.compile(r"(?<![\w.$])\.L[\w.$]+")
 _SMALL = "function(sroa,early-cse,instcombine,simplifycfg)"
 _LEAST = "function(dce)"
+_CHANGES = ("wide", "copied", "loose", "extended", "full", "odd", "split", "bools")
 _CHECKED = 2  # texts that are checked where the first is not identical
 _LONGEST = 4096  # lines of assembly
 
@@ -115,8 +116,8 @@ class _Search:
         best = Choice()
         text, results = self._lifting.text(best)
         score = self._score(text)
-        changes: list[dict[str, Any]] = [{"wide": True}, {"copied": True}, {"loose": True}, *({"result": name} for name in results[1:]),
-                                         {"extended": True}, {"odd": True}, {"split": True}, {"bools": True}]
+        changes: list[dict[str, Any]] = [{name: True} for name in _CHANGES]
+        changes += [{"result": name} for name in results[1:]]
         for change in changes:
             if score == 1.0:
                 break

@@ -86,7 +86,8 @@ class Call:
 def status(blocks: Sequence[Block], predecessors: Sequence[Sequence[int]], block: int, at: int | None,
            register: str, depth: int = 0) -> tuple[str, Instruction | None]:
     """How a register came to what it holds before the instruction `at` of a block; what set it."""
-    read = flags = False
+    read = at is not None and register in mentioned(blocks[block].code[at])
+    flags = False
     code: Sequence[Instruction] = blocks[block].code[:at]
     for _ in range(_STEPS):
         for instruction in reversed(code):

@@ -136,10 +136,14 @@ class Machine:
         for part in parts[1:]:
             if {value.op, part.op} == {"fs", "symbol"}:
                 tls = part if part.op == "symbol" else value
-                value = self.symbol(tls.extra[0], through="TLS")
+                value = self._own(tls)
             else:
                 value = graph.make("add", "i64", [value, part])
         return graph.make("add", "i64", [value, graph.const(operand.disp, 64)])
+
+    def _own(self, distance: Value) -> Value:
+        """The thread's variable that lies at a distance from the thread's base."""
+        return self.symbol(distance.extra[0], through="TLS" if distance.extra[1] == "TPOFF" else "TLS GOT")
 
     def _thread_local(self, operand: Memory) -> Value:
         graph = self.graph
@@ -149,9 +153,8 @@ class Machine:
             return graph.make("add", "i64", [self.symbol(operand.symbol, through="TLS"), graph.const(operand.disp, 64)])
         if not operand.symbol and operand.base and not operand.index:
             base = graph.read(REGISTERS[operand.base][0])
-            if base.op == "symbol" and base.extra[1] == "TPOFF":
-                return graph.make("add", "i64", [self.symbol(base.extra[0], through="TLS"),
-                                                 graph.const(operand.disp, 64)])
+            if base.op == "symbol" and base.extra[1] in ("TPOFF", "GOTTPOFF"):
+                return graph.make("add", "i64", [self._own(base), graph.const(operand.disp, 64)])
         if not operand.symbol and not operand.base and not operand.index:
             return Value("fsabs", "i64", (), operand.disp)
         raise LiftError("no rule for an address of thread-local data")
@@ -160,7 +163,7 @@ class Machine:
         if operand.kind == "GOTPCREL" and type_ == "i64" and operand.base == "rip":
             return self.symbol(operand.symbol, through="GOT")
         if operand.kind == "GOTTPOFF" and type_ == "i64":
-            return self.symbol(operand.symbol, through="TPOFF")
+            return self.symbol(operand.symbol, through="GOTTPOFF")
         if operand.segment == "fs" and not operand.symbol and not operand.base and not operand.disp:
             return Value("fs", "i64")
         if operand.base == "rip" and operand.symbol.startswith(".LCPI"):

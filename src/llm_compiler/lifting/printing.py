@@ -247,8 +247,10 @@ class _Printer:
         elif name.strip('"') in {item.name.strip('"') for item in self._called()}:
             self._declare(name, "void", "", through == "GOT")
         elif written not in self.declared:
-            where = "thread_local(initialexec) " if through == "TPOFF" else "thread_local " if through == "TLS" else ""
-            local = "" if through == "GOT" else "dso_local "
+            if "TPOFF" in through:
+                raise LiftError("the distance of a thread-local variable as a value")
+            where = "thread_local(initialexec) " if through.startswith("TLS") else ""
+            local = "" if "GOT" in through else "dso_local "
             self.declared[written] = f"{written} = external {local}{where}global i8"
         return written
 

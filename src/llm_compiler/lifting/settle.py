@@ -26,8 +26,8 @@ class Choice:
     """What cannot be told for sure. split: an object for each address taken in the frame, not one for all of them;
     loose: registers that other code reads, too, hold arguments; wide: constants that are passed have 64 bits;
     copied: calls at the end of code that several ways lead to are many calls; bools: bytes that are only compared with
-    0 have one bit; extended: values that are extended to be passed or returned are so by the convention; odd: a
-    parameter that is not used is a byte;
+    0 have one bit; extended: values that are extended to be passed or returned are so by the convention; full:
+    results of calls and what loops carry have 64 bits; odd: a parameter that is not used is a byte;
     result: rax, xmm0 or void. Empty for the likeliest.
     """
 
@@ -37,6 +37,7 @@ class Choice:
     copied: bool = False
     bools: bool = False
     extended: bool = False
+    full: bool = False
     odd: bool = False
     result: str = ""
 
@@ -61,13 +62,14 @@ def settle(machine: Machine, choice: Choice) -> Settled:
     _switches(machine)
     calls = [value for value in _effects(graph) if value.op == "call"]
     least: dict[str, int] = {}
+    halves = _halves(graph)
     for value in calls:
         call: Call = value.extra
         call.integers, call.floats = _present(call.integers), _present(call.floats)
         if call.name:
             least[call.name] = max(least.get(call.name, 0), counts(call, loose=False)[0])
     for value in calls:
-        _arguments(graph, value, choice, least.get(value.extra.name, 0))
+        _arguments(graph, value, choice, least.get(value.extra.name, 0), halves)
     _pass_on(graph, calls)
     _results(graph, choice)
     _views(machine)
@@ -77,7 +79,7 @@ def settle(machine: Machine, choice: Choice) -> Settled:
     live = _live(graph)
     _merge_ranges(graph, live)
     live = _live(graph)
-    _known(graph, live)
+    _known(machine, graph, live)
     parameters = _parameters(graph, live, choice)
     result = _result_type(graph, choice)
     pointers = _pointers(graph, live, result)
@@ -104,7 +106,7 @@ def _effects(graph: Graph) -> Iterator[Value]:
 # --- arguments and results -------------------------------------------------------------------------------------------
 
 
-def _arguments(graph: Graph, value: Value, choice: Choice, least: int) -> None:
+def _arguments(graph: Graph, value: Value, choice: Choice, least: int, halves: set[int]) -> None:
     call: Call = value.extra
     integers, floats = counts(call, loose=choice.loose)
     integers = max(integers, min(least, len(call.integers)))
@@ -125,14 +127,28 @@ def _arguments(graph: Graph, value: Value, choice: Choice, least: int) -> None:
         chosen.append(_before(graph, value, "trunc", f"i{wide}", item) if wide else item)
     for number, item in enumerate(before[0]):
         if number >= numbers["int"]:
-            wide = item.constant is not None and (choice.wide or number in call.wide)
-            chosen.append(item if wide else _passed(graph, value, item, extended=choice.extended))
+            wide = item.constant is not None and (choice.wide or number in call.wide) or choice.wide and number in call.wide
+            narrow = item.op == "arg" and id(item) in halves
+            chosen.append(item if wide else _before(graph, value, "trunc", "i32", item) if narrow
+                          else _passed(graph, value, item, extended=choice.extended))
     chosen += before[1][numbers["float"] :]
     chosen += [_passed(graph, value, resolved(item)) for item in call.stack] if integers == len(INTEGERS) else []
     value.args = ([call.callee] if call.callee is not None else []) + chosen
     call.types = known.parameters if known else ()
     if known is not None:
         call.result = known.result
+
+
+def _halves(graph: Graph) -> set[int]:
+    """Parameters of which code reads parts only."""
+    parts: set[int] = set()
+    others: set[int] = set()
+    for block in graph.blocks:
+        for value in block:
+            for arg in value.args:
+                if arg.op == "arg":
+                    (parts if value.op == "trunc" else others).add(id(arg))
+    return parts - others
 
 
 def _pass_on(graph: Graph, calls: list[Value]) -> None:
@@ -178,7 +194,7 @@ def _before(graph: Graph, at: Value, op: str, type_: str, arg: Value) -> Value:
 
 def _passed(graph: Graph, call: Value, item: Value, *, extended: bool = False) -> Value:
     if extended and _is_extended(item):
-        return item.args[0]
+        return _before(graph, call, "trunc", _inner(item), item)
     width = effective(item, 64, set()) or 64
     if item.type != "i64" or width > 32:
         return item
@@ -188,6 +204,14 @@ def _passed(graph: Graph, call: Value, item: Value, *, extended: bool = False) -
 def _is_extended(item: Value) -> bool:
     """Whether it is a value of less than 32 bits, extended by zeros."""
     return item.op == "zext" and bits(item.args[0].type) < 32
+
+
+def _inner(item: Value) -> str:
+    """The type of what was extended."""
+    inner = item.args[0]
+    while inner.op in ("zext", "trunc"):
+        inner = inner.args[0]
+    return "i1" if inner.op == "and" and inner.args[1].constant == 1 or inner.type == "i1" else item.args[0].type
 
 
 def effective(value: Value, width: int, seen: set[int]) -> int:
@@ -232,7 +256,7 @@ def _results(graph: Graph, choice: Choice) -> None:
             raise LiftError(f"it sets no {choice.result}")
     width = max(effective(value, 64, set()) for value in values) or 64 if index == 0 else 0
     if index == 0 and choice.extended and all(_is_extended(value) or value.constant is not None for value in values):
-        inner = max((bits(value.args[0].type) for value in values if value.op == "zext"), default=32)
+        inner = max((bits(_inner(value)) for value in values if value.op == "zext"), default=32)
         for end, value in zip(ends, values, strict=True):
             end.args = [_at_end(graph, end, "trunc", f"i{inner}", value)]
         return
@@ -346,7 +370,7 @@ def _each(graph: Graph, live: set[int]) -> Iterator[Value]:
             yield end
 
 
-def _known(graph: Graph, live: set[int]) -> None:
+def _known(machine: Machine, graph: Graph, live: set[int]) -> None:
     """Raise where a value is used that nothing has set; a phi may have such an operand."""
     for value in _each(graph, live):
         for arg in value.args:
@@ -355,7 +379,7 @@ def _known(graph: Graph, live: set[int]) -> None:
             if arg.op != "undef" or value.op == "insert":
                 continue
             call = clobbered_by(arg)
-            if call is not None and arg.extra == "rdx" and (value.op != "phi" or _jumps(graph, call)):
+            if call is not None and arg.extra == "rdx" and (value.op != "phi" or _goes_on(machine, call)):
                 arg.op, arg.type = "result", "i64"
                 continue
             if call is not None and not call.extra.ends and not call.extra.tail:
@@ -364,10 +388,9 @@ def _known(graph: Graph, live: set[int]) -> None:
                 raise LiftError(f"it reads {arg.extra}, which nothing has set")
 
 
-def _jumps(graph: Graph, call: Value) -> bool:
-    """Whether code goes on behind a call: some instruction follows in its block."""
-    block = graph.blocks[call.block]
-    return any(value.op in EFFECTS or value.op == "load" for value in block[block.index(call) + 1 :])
+def _goes_on(machine: Machine, call: Value) -> bool:
+    """Whether something stands behind a call in its block."""
+    return not machine.code.blocks[call.block].code[-1].name.startswith("call")
 
 
 # --- sizes -----------------------------------------------------------------------------------------------------------
@@ -471,7 +494,7 @@ def _narrow(graph: Graph, choice: Choice) -> None:
         if item.op == "insert" and demand.get(key, 0) <= bits(item.args[1].type):
             item.op, item.args = "zext", item.args[1:]
     chosen = [(item, demand.get(key, 0)) for key, item in items.items()
-              if item.op in ("phi", "arg", "result") and 0 < demand.get(key, 0) < bits(item.type)]
+              if item.op in (("arg",) if choice.full else ("phi", "arg", "result")) and 0 < demand.get(key, 0) < bits(item.type)]
     for item, width in chosen:
         item.type = f"i{width}"
     narrowed = {id(item) for item, _ in chosen}
