@@ -194,7 +194,7 @@ class _Filler:
         loaded = {item.offset for item in frame.accesses if item.load and not self._pops(item.offset)}
         while offset in frame.slots and offset not in loaded and offset < -frame.saved:
             value = graph.read(f"slot{offset}")
-            if value.op in ("undef", "saved", "phi") or value.op == "arg" and value.extra == f"slot{offset}":
+            if value.op in ("undef", "saved", "phi") or (value.op == "arg" and value.extra == f"slot{offset}"):
                 break
             call.stack.append(value)
             graph.write(f"slot{offset}", Value("undef", "i64", (), f"slot{offset}"))

@@ -27,8 +27,8 @@ write lipl time lp getenv pp setenv ippi qsort vpllp bsearch pppllp strerror pi 
 strtok ppp strcasecmp ipp strncasecmp ippl sscanf ipp+ fscanf ipp+ scanf ip+ vfprintf ippp vsnprintf iplpp
 vsprintf ippp unlink ip remove ip rename ipp stat ipp fstat iip memrchr ppil stpcpy ppp sin dd cos dd tan dd asin dd
 acos dd atan dd atan2 ddd exp dd log dd log10 dd pow ddd sqrt dd floor dd ceil dd fabs dd fmod ddd sinf ff cosf ff
-expf ff logf ff powf fff sqrtf ff floorf ff ceilf ff fabsf ff __stack_chk_fail v bcmp ippl getpid i pthread_mutex_lock ip
-pthread_mutex_unlock ip gettimeofday ipp clock_gettime iip _Znwm pl _Znam pl _ZdlPv vp _ZdlPvm vpl _ZdaPv vp
+expf ff logf ff powf fff sqrtf ff floorf ff ceilf ff fabsf ff __stack_chk_fail v bcmp ippl getpid i
+pthread_mutex_lock ip pthread_mutex_unlock ip gettimeofday ipp clock_gettime iip _Znwm pl _Znam pl _ZdlPv vp _ZdlPvm vpl _ZdaPv vp
 __cxa_allocate_exception pl __cxa_free_exception vp
 """
 NORETURN = frozenset({"abort", "exit", "_exit", "_Exit", "__assert_fail", "__stack_chk_fail", "longjmp", "_longjmp",
@@ -167,8 +167,7 @@ def counts(call: Call, *, loose: bool) -> tuple[int, int]:
     integers = max(fixed, _count([state for state, _ in call.integers], loose))
     if call.variadic is not None:
         return integers, min(call.variadic, len(call.floats))
-    floats = [state for state, _ in call.floats]
-    return integers, _count(floats, loose)
+    return integers, _count([state for state, _ in call.floats], loose)
 
 
 def _count(states: Sequence[str], loose: bool) -> int:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from llm_compiler.lifting.errors import LiftError
 from llm_compiler.lifting.text import REGISTERS, Block, Immediate, Instruction, Memory, Register, Target
 
-_VECTORS = re.compile(r"(?:v?mov(?:ap|up|dq|ntp|ntd)|p[a-z]|(?:add|sub|mul|div|max|min|and|or|xor|andn|sqrt|unpck|shuf|cmp)"
-                      r"[a-z]*p[sd]$)")
+_VECTORS = re.compile(r"(?:v?mov(?:ap|up|dq|ntp|ntd)|p[a-z]|"
+                      r"(?:add|sub|mul|div|max|min|and|or|xor|andn|sqrt|unpck|shuf|cmp)[a-z]*p[sd]$)")
 _WIDTHS = {"b": 1, "w": 2, "l": 4, "q": 8}
 FIRST_ARGUMENT = 8
 GUARD = Memory(40, segment="fs")
@@ -58,7 +58,7 @@ class Frame:
         return None
 
     def settle(self, *, split: bool) -> None:
-        """Decide what is an object and what a slot. split: an object for each address that is taken, not one for all."""
+        """Decide what is an object and what a slot. split: an object for each address taken, not one for all."""
         self.starts, self.ends, self.slots = [], [], {}
         top = -self.saved
         mine = sorted({at for at in self.taken if at < 0})
@@ -66,13 +66,14 @@ class Frame:
         spills: list[tuple[int, int]] = []
         spills = sorted((at, 8) for at in self.guards)
         if split:
-            spills += sorted({(item.offset, item.size) for item in self.accesses if item.spill and item.offset >= lowest})
+            spills += sorted({(item.offset, item.size) for item in self.accesses
+                              if item.spill and item.offset >= lowest})
             self.starts = [at for at in mine if not any(one <= at < one + size for one, size in spills)]
         elif mine:
             self.starts = [lowest, *(at + 8 for at in self.guards if lowest < at and any(
                 item.offset > at for item in self.accesses if item.offset < top))]
         for start in self.starts:
-            later = [at for at in self.starts if at > start] + [at for at, _ in spills if at > start] + [max(top, start + 1)]
+            later = [at for at in (*self.starts, *(at for at, _ in spills)) if at > start] + [max(top, start + 1)]
             self.ends.append(min(later) if start < top else start + 8)
         groups: dict[int, int] = {}
         for item in self.accesses:
@@ -120,7 +121,7 @@ def width_of(instruction: Instruction) -> int:
         return 4
     if name in ("fldt", "fstpt"):
         return 10
-    if name.endswith("sd") and name != "movsd" or name in (
+    if (name.endswith("sd") and name != "movsd") or name in (
             "movsd", "movlps", "movlpd", "movhps", "movhpd", "cvtsd2ss", "cvttsd2si", "cvtsd2si", "ucomisd", "comisd",
             "cvtsi2sdq", "cvtsi2ssq", "cvttsd2siq", "cvtps2pd", "cvtdq2pd", "push", "pop"):
         return 8

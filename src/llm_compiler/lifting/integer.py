@@ -33,7 +33,8 @@ def execute(machine: Machine, instruction: Instruction) -> bool:
         machine.set(target, machine.graph.make(kind, f"i{_WIDTHS[extend[3]]}", [value]))
         return True
     if name.startswith("set") and jump_condition(name):
-        machine.set(instruction.operands[0], machine.graph.make("zext", "i8", [machine.condition(jump_condition(name))]))
+        condition = machine.condition(jump_condition(name))
+        machine.set(instruction.operands[0], machine.graph.make("zext", "i8", [condition]))
         return True
     if name.startswith("cmov"):
         source, target = instruction.operands
@@ -89,7 +90,9 @@ def _lea(machine: Machine, instruction: Instruction, width: int) -> None:
 
 def _push(machine: Machine, instruction: Instruction, width: int) -> None:
     value = machine.get(instruction.operands[0], 64)
-    machine.store_at(machine.graph.make_frame(machine.place[0] - 8), value)
+    offset = machine.place[0] - 8
+    if value.op != "undef" or offset in machine.frame.slots:  # or it only makes room
+        machine.store_at(machine.graph.make_frame(offset), value)
 
 
 def _pop(machine: Machine, instruction: Instruction, width: int) -> None:
@@ -122,7 +125,7 @@ def _binary(op: str, flags: str) -> Rule:
         one, two = machine.get(target, width), machine.get(source, width)
         if target == Register("rbp") and machine.place[1] is not None:
             raise LiftError("the frame pointer is computed")
-        if op == "and" and two.constant == 0 or op == "or" and two.constant == (1 << width) - 1:
+        if (op == "and" and two.constant == 0) or (op == "or" and two.constant == (1 << width) - 1):
             result = two  # how clang stores 0 and -1 in few bytes
         else:
             result = machine.graph.make(op, f"i{width}", [one, two])
@@ -240,9 +243,9 @@ def _divide(kind: str) -> Rule:
             return
         dividend, upper = machine.get(Register(low), width), machine.get(Register(high), width)
         extends = upper.constant == 0 if kind == "u" else (
-            upper.op == "ashr" and upper.args[0] is dividend and upper.args[1].constant == width - 1
-            or dividend.constant is not None and upper.constant == (
-                (1 << width) - 1 if dividend.constant >> (width - 1) else 0))
+            (upper.op == "ashr" and upper.args[0] is dividend and upper.args[1].constant == width - 1)
+            or (dividend.constant is not None and upper.constant == (
+                (1 << width) - 1 if dividend.constant >> (width - 1) else 0)))
         if not extends:
             raise LiftError("a division of more bits than its result has")
         type_ = f"i{width}"
@@ -324,7 +327,8 @@ def _double_shift(name: str) -> Rule:
         count = machine.get(operands[0], 8) if len(operands) == 3 else machine.register("cl")
         other, value = machine.get(operands[-2], width), machine.get(operands[-1], width)
         pair = [value, other] if name == "fshl" else [other, value]
-        machine.set(operands[-1], machine.graph.make("funnel", f"i{width}", [*pair, _sized(machine, count, width)], name))
+        amount = _sized(machine, count, width)
+        machine.set(operands[-1], machine.graph.make("funnel", f"i{width}", [*pair, amount], name))
         machine.spoil_flags()
     return rule
 
@@ -448,9 +452,9 @@ def _string(machine: Machine, instruction: Instruction) -> bool:
         machine.set_register("rsi", graph.make("add", "i64", [source, count]))
     else:
         value = machine.register("rax")
-        if size > 1:
-            if value.constant is None or len(set((value.constant & ((1 << 8 * size) - 1)).to_bytes(size, "little"))) > 1:
-                raise LiftError(f"no rule for {instruction} of a value of several bytes")
+        number = value.constant
+        if size > 1 and (number is None or len(set((number & ((1 << 8 * size) - 1)).to_bytes(size, "little"))) > 1):
+            raise LiftError(f"no rule for {instruction} of a value of several bytes")
         graph.make("memset", "void", [target, graph.make("trunc", "i8", [value]), count])
     machine.set_register("rdi", graph.make("add", "i64", [target, count]))
     machine.set_register("rcx", graph.const(0, 64))

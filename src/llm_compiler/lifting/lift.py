@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from llm_compiler.lifting.build import build
 from llm_compiler.lifting.calls import NORETURN
-from llm_compiler.lifting.frame import recover
-from llm_compiler.lifting.machine import Machine
 from llm_compiler.lifting.errors import LiftError
+from llm_compiler.lifting.frame import recover
 from llm_compiler.lifting.printing import printed
 from llm_compiler.lifting.settle import Choice, Returns, returned, settle
 from llm_compiler.lifting.text import read

@@ -134,27 +134,20 @@ class Machine:
             return graph.const(operand.disp, 64)
         value = parts[0]
         for part in parts[1:]:
-            if {value.op, part.op} == {"fs", "symbol"}:
-                tls = part if part.op == "symbol" else value
-                value = self._own(tls)
-            else:
-                value = graph.make("add", "i64", [value, part])
+            value = graph.make("add", "i64", [value, part])
         return graph.make("add", "i64", [value, graph.const(operand.disp, 64)])
-
-    def _own(self, distance: Value) -> Value:
-        """The thread's variable that lies at a distance from the thread's base."""
-        return self.symbol(distance.extra[0], through="TLS" if distance.extra[1] == "TPOFF" else "TLS GOT")
 
     def _thread_local(self, operand: Memory) -> Value:
         graph = self.graph
         if operand.segment != "fs":
             raise LiftError(f"no rule for the segment {operand.segment}")
         if operand.kind == "TPOFF" and not operand.base:
-            return graph.make("add", "i64", [self.symbol(operand.symbol, through="TLS"), graph.const(operand.disp, 64)])
+            place = graph.thread_local(self.symbol(operand.symbol, through="TPOFF"))
+            return graph.make("add", "i64", [place, graph.const(operand.disp, 64)])
         if not operand.symbol and operand.base and not operand.index:
             base = graph.read(REGISTERS[operand.base][0])
             if base.op == "symbol" and base.extra[1] in ("TPOFF", "GOTTPOFF"):
-                return graph.make("add", "i64", [self._own(base), graph.const(operand.disp, 64)])
+                return graph.make("add", "i64", [graph.thread_local(base), graph.const(operand.disp, 64)])
         if not operand.symbol and not operand.base and not operand.index:
             return Value("fsabs", "i64", (), operand.disp)
         raise LiftError("no rule for an address of thread-local data")
@@ -227,7 +220,7 @@ class Machine:
         """A slot's or vector register's contents as a type of at most its size; the lowest bits."""
         if value.type == type_:
             return value
-        if value.op == "phi" and value.type == "?" or value.op == "undef" or value.type == "x":
+        if (value.op == "phi" and value.type == "?") or value.op == "undef" or value.type == "x":
             return self.graph.make("view", type_, [value])
         if value.op == "widen" and bits(type_) <= bits(value.args[0].type):
             return self.as_type(value.args[0], type_)

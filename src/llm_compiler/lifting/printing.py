@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from llm_compiler.lifting.calls import Call, KNOWN
+from llm_compiler.lifting.calls import KNOWN, Call
 from llm_compiler.lifting.errors import LiftError
 from llm_compiler.lifting.settle import Settled
 from llm_compiler.lifting.text import Code, Data
@@ -149,7 +149,7 @@ class _Printer:
                 values = [item.args[0] for item in self.graph.ends if item is not None and item.op == "ret"]
                 if any(id(value) in self.settled.pointers for value in values):
                     return "ptr"
-                extended = self.settled.result in ("i1", "i16") or self.settled.extended and self.settled.result == "i8"
+                extended = self.settled.result in ("i1", "i16") or (self.settled.extended and self.settled.result == "i8")
                 return f"zeroext {self.settled.result}" if extended else self.settled.result
         return "void"
 
@@ -252,6 +252,8 @@ class _Printer:
             where = "thread_local(initialexec) " if through.startswith("TLS") else ""
             local = "" if "GOT" in through else "dso_local "
             self.declared[written] = f"{written} = external {local}{where}global i8"
+        if through.startswith("TLS"):
+            return self._emit(f"call ptr {self._intrinsic('llvm.threadlocal.address.p0', 'ptr', 'ptr')}(ptr {written})")
         return written
 
     def _called(self) -> list[Call]:
@@ -603,6 +605,6 @@ def _rank(phi: Value) -> int:
 def _stride(offset: Value) -> int:
     """The size of an array's elements, where it is none that addresses can be scaled by."""
     number = offset.args[1].constant if offset.op in ("mul", "shl") else None
-    if number is None or offset.op == "shl" and not 3 < number < 32 or number >= 1 << 31:
+    if number is None or (offset.op == "shl" and not 3 < number < 32) or number >= 1 << 31:
         return 0
     return 1 << number if offset.op == "shl" else number

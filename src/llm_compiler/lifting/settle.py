@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llm_compiler.lifting.build import clobbered_by
@@ -11,6 +11,9 @@ from llm_compiler.lifting.errors import LiftError
 from llm_compiler.lifting.machine import Machine
 from llm_compiler.lifting.text import entries
 from llm_compiler.lifting.values import EFFECTS, Graph, Value, bits, resolved, signed
+
+
+_ANY, _SMALL, _NEGATIVE = 0, 1, 2  # beside numbers of bits
 
 
 class Returns(LiftError):
@@ -117,7 +120,8 @@ def _arguments(graph: Graph, value: Value, choice: Choice, least: int, halves: s
         integers, floats = min(integers, len(call.integers)), min(floats, len(call.floats))
     known = KNOWN.get(call.name)
     chosen: list[Value] = []
-    before = [resolved(item) for _, item in call.integers[:integers]], [resolved(item) for _, item in call.floats[:floats]]
+    before = ([resolved(item) for _, item in call.integers[:integers]],
+              [resolved(item) for _, item in call.floats[:floats]])
     numbers = {"int": 0, "float": 0}
     for parameter in known.parameters if known else ():
         kind = "float" if parameter in ("double", "float") else "int"
@@ -127,7 +131,8 @@ def _arguments(graph: Graph, value: Value, choice: Choice, least: int, halves: s
         chosen.append(_before(graph, value, "trunc", f"i{wide}", item) if wide else item)
     for number, item in enumerate(before[0]):
         if number >= numbers["int"]:
-            wide = item.constant is not None and (choice.wide or number in call.wide) or choice.wide and number in call.wide
+            copied = number in call.wide
+            wide = (choice.wide or copied) if item.constant is not None else (choice.wide and copied)
             narrow = item.op == "arg" and id(item) in halves
             chosen.append(item if wide else _before(graph, value, "trunc", "i32", item) if narrow
                           else _passed(graph, value, item, extended=choice.extended))
@@ -156,7 +161,7 @@ def _pass_on(graph: Graph, calls: list[Value]) -> None:
     live = _live(graph, but_returns=True)
     for value in calls:
         call: Call = value.extra
-        if not call.tail or call.name in KNOWN or value.args[-1:] and value.args[-1].type in ("double", "float"):
+        if not call.tail or call.name in KNOWN or (value.args[-1:] and value.args[-1].type in ("double", "float")):
             continue
         first = 0 if call.callee is None else 1
         for state, item in call.integers[len(value.args) - first :]:
@@ -174,7 +179,7 @@ def _present(items: list[tuple[str, Value]]) -> list[tuple[str, Value]]:
         value = resolved(item)
         inner = value.args[0] if value.op == "view" else value
         sources = list(_sources(inner, set()))
-        if any(source.op == "undef" or source.op in ("result", "arg") and source.extra in FLOATS and state == "old"
+        if any(source.op == "undef" or (source.op in ("result", "arg") and source.extra in FLOATS and state == "old")
                for source in sources):
             break
         found.append((state, item))
@@ -195,10 +200,8 @@ def _before(graph: Graph, at: Value, op: str, type_: str, arg: Value) -> Value:
 def _passed(graph: Graph, call: Value, item: Value, *, extended: bool = False) -> Value:
     if extended and _is_extended(item):
         return _before(graph, call, "trunc", _inner(item), item)
-    width = effective(item, 64, set()) or 64
-    if item.type != "i64" or width > 32:
-        return item
-    return _before(graph, call, "trunc", "i8" if 1 < width <= 8 else "i32", item)
+    width = effective([item])
+    return _before(graph, call, "trunc", f"i{width}", item) if item.type == "i64" and width < 64 else item
 
 
 def _is_extended(item: Value) -> bool:
@@ -211,29 +214,32 @@ def _inner(item: Value) -> str:
     inner = item.args[0]
     while inner.op in ("zext", "trunc"):
         inner = inner.args[0]
-    return "i1" if inner.op == "and" and inner.args[1].constant == 1 or inner.type == "i1" else item.args[0].type
+    return "i1" if (inner.op == "and" and inner.args[1].constant == 1) or inner.type == "i1" else item.args[0].type
 
 
-def effective(value: Value, width: int, seen: set[int]) -> int:
-    """How many low bits of a register were set by what is in it; the others are zeros. 0: as many as others need; 1: a
-    number that fits into a byte.
-    """
-    if id(value) in seen:
-        return 0
-    seen.add(id(value))
-    if value.constant is not None:
-        return 1 if value.constant < 256 else 32 if value.constant < 1 << 32 else 64
+def effective(values: Sequence[Value]) -> int:
+    """How many low bits of a register matter, going by how it was set on all ways: 8, 32 or 64."""
+    seen: set[int] = set()
+    widths = {_set_bits(source) for value in values for source in _sources(value, seen)} - {_ANY}
+    if widths == {_NEGATIVE} or not widths or 64 in widths:
+        return 64
+    if widths == {8}:
+        return 8
+    return 8 if widths == {8, _SMALL} else 32
+
+
+def _set_bits(value: Value) -> int:
+    """8, 32 or 64; or what says little: _ANY, _SMALL (a number that fits into a byte), _NEGATIVE (one of 32 bits)."""
+    if value.op in ("result", "undef"):
+        return _ANY
+    number = value.constant
+    if number is not None:
+        return _SMALL if number < 256 else 32 if number < 1 << 32 else _NEGATIVE if number >= -(1 << 31) % (1 << 64) else 64
     if value.op == "zext":
         return 32
-    if value.op == "result":
-        return 0  # as wide as the others
     if value.op == "insert":
         return bits(value.args[1].type)
-    if value.op == "undef":
-        return 0
-    if value.op == "phi" and value.type == "i64":
-        return max((effective(arg, width, seen) for arg in value.args), default=64)
-    return bits(value.type) if value.type not in ("x", "?") else 64
+    return 64
 
 
 def _results(graph: Graph, choice: Choice) -> None:
@@ -254,7 +260,7 @@ def _results(graph: Graph, choice: Choice) -> None:
     for value in values:
         if not _set(value, set()):
             raise LiftError(f"it sets no {choice.result}")
-    width = max(effective(value, 64, set()) for value in values) or 64 if index == 0 else 0
+    width = effective(values) if index == 0 else 0
     if index == 0 and choice.extended and all(_is_extended(value) or value.constant is not None for value in values):
         inner = max((bits(_inner(value)) for value in values if value.op == "zext"), default=32)
         for end, value in zip(ends, values, strict=True):
@@ -262,8 +268,7 @@ def _results(graph: Graph, choice: Choice) -> None:
         return
     for end, value in zip(ends, values, strict=True):
         if index == 0:
-            narrow = 64 if width > 32 else 8 if 1 < width <= 8 else 32
-            end.args = [_at_end(graph, end, "trunc", f"i{narrow}", value)]
+            end.args = [_at_end(graph, end, "trunc", f"i{width}", value)]
         else:
             end.args = [value]
     if index == 1:
@@ -348,7 +353,7 @@ def _result_type(graph: Graph, choice: Choice) -> str:
 
 
 def _live(graph: Graph, *, but_returns: bool = False) -> set[int]:
-    todo = [value for value in _effects(graph)]
+    todo = list(_effects(graph))
     todo += [end for end in graph.ends if end is not None and not (but_returns and end.op == "ret")]
     live: set[int] = set()
     while todo:
@@ -433,7 +438,7 @@ def _views(machine: Machine) -> None:
     for value in items.values():
         if value.type not in ("x", "?"):
             continue
-        kinds = sorted(wanted[id(value)], key=lambda kind: (bits(kind), kind))
+        kinds = sorted(wanted[id(value)], key=lambda kind: (bits(kind), kind[0] != "i", kind))
         if value.op == "phi" and not kinds:
             inner = {arg.type for arg in value.args} - {"x", "?"}
             kinds = sorted(inner)
@@ -498,7 +503,7 @@ def _narrow(graph: Graph, choice: Choice) -> None:
     for item, width in chosen:
         item.type = f"i{width}"
     narrowed = {id(item) for item, _ in chosen}
-    for item, width in chosen:
+    for item, _ in chosen:
         if item.op != "phi":
             continue
         args = item.args
@@ -702,12 +707,9 @@ def _pointers(graph: Graph, live: set[int], result: str) -> set[int]:
             origins(todo.pop())
         changed = False
         for value in values:
-            if value.op in ("phi", "select") and id(value) not in found and value.type == "i64" and any(
-                    id(arg) in found for arg in value.args):
-                mark(value)
-                changed = True
-            elif value.op == "add" and value.type == "i64" and id(value) not in found and any(
-                    id(arg) in found for arg in value.args):
+            if (value.op in ("phi", "select") and id(value) not in found and value.type == "i64" and any(
+                    id(arg) in found for arg in value.args)) or (value.op == "add" and value.type == "i64" and id(value) not in found and any(
+                    id(arg) in found for arg in value.args)):
                 mark(value)
                 changed = True
             elif value.op == "icmp" and value.args[0].type == "i64":

@@ -152,6 +152,10 @@ class Graph:
                 return self.make(op, f"i{width}", [left.args[0], self.const(_computed(op, inner, two, width), width)])
             if left.op == "frame" and op == "add":
                 return self.make_frame(left.extra + signed(two, 64))
+        if op == "xor" and two == 1 << (width - 1) and left.op == "bitcast" and left.args[0].type in ("float", "double"):
+            return self.make("bitcast", f"i{width}", [self.make("fneg", left.args[0].type, left.args)])
+        if op == "add" and {left.op, right.op} == {"fs", "symbol"}:
+            return self.thread_local(left if left.op == "symbol" else right)
         if left is right and op in ("xor", "sub"):
             return self.const(0, width)
         if left is right and op in ("and", "or"):
@@ -164,6 +168,12 @@ class Graph:
         if key not in self._constants:
             self._constants[key] = Value("frame", "i64", (), offset)
         return self._constants[key]
+
+    def thread_local(self, distance: Value) -> Value:
+        """The thread's variable that lies at a distance from the thread's base."""
+        name, through = distance.extra
+        found = "TLS" if through == "TPOFF" else "TLS GOT"
+        return self._constants.setdefault((f"{name} {found}", 0), Value("symbol", "i64", (), (name, found)))
 
     def _resized(self, op: str, width: int, value: Value) -> Value | None:
         had = bits(value.type)

@@ -23,6 +23,7 @@ _SHIFT = re.compile(r"ps(ll|rl|ra)([wdq])$")
 _UNPACK = re.compile(r"(?:punpck([lh])(bw|wd|dq|qdq)|unpck([lh])(p[sd]))$")
 _LANES = {"b": "<16 x i8>", "w": "<8 x i16>", "d": "<4 x i32>", "q": "<2 x i64>", "bw": "<16 x i8>",
           "wd": "<8 x i16>", "dq": "<4 x i32>", "qdq": "<2 x i64>", "ps": "<4 x float>", "pd": "<2 x double>"}
+_EXPONENTS = 0x4530000043300000
 _PREDICATES = {"eq": "oeq", "lt": "olt", "le": "ole", "unord": "uno", "neq": "une", "nlt": "uge", "nle": "ugt",
                "ord": "ord"}
 
@@ -53,9 +54,9 @@ def execute(machine: Machine, instruction: Instruction) -> bool:
     if convert:
         return _convert(machine, instruction, convert)
     if name in ("cvtss2sd", "cvtsd2ss"):
-        source, target = ("float", "double") if name == "cvtss2sd" else ("double", "float")
-        value = get(machine, operands[0], source)
-        _put(machine, operands[1], machine.graph.make("fpext" if target == "double" else "fptrunc", target, [value]))
+        narrow, wide = ("float", "double") if name == "cvtss2sd" else ("double", "float")
+        value = get(machine, operands[0], narrow)
+        _put(machine, operands[1], machine.graph.make("fpext" if wide == "double" else "fptrunc", wide, [value]))
         return True
     compare = re.match(r"cmp(\w+?)(s[sd])$", name)
     if compare and compare[1] in _PREDICATES:
@@ -157,17 +158,11 @@ def _from_unsigned(machine: Machine, one: Value, two: Value, op: str) -> Value |
     """A double made of an unsigned number of 64 bits: its halves as mantissas, less their exponents, added."""
     if op != "add" or one.op != "lane" or two.op != "lane":
         return None
-    def core(value: Value) -> Value | None:
-        while value.op in ("lane", "bitcast", "shuffle"):
-            value = value.args[0]
-        return value
-    found = core(one)
-    if found is None or found is not core(two) or found.op != "fsub":
+    found = _under(one, "lane", "bitcast", "shuffle")
+    if found is not _under(two, "lane", "bitcast", "shuffle") or found.op != "fsub":
         return None
-    left = found.args[0]
-    while left.op == "bitcast":
-        left = left.args[0]
-    if left.op != "shuffle" or not any(arg.constant is not None and arg.constant & 0xFFFFFFFFFFFFFFFF == 0x4530000043300000
+    left = _under(found.args[0])
+    if left.op != "shuffle" or not any((arg.constant or 0) & 0xFFFFFFFFFFFFFFFF == _EXPONENTS
                                        for arg in map(_under, left.args)):
         return None
     source = _under(left.args[0])
@@ -177,8 +172,8 @@ def _from_unsigned(machine: Machine, one: Value, two: Value, op: str) -> Value |
     return machine.graph.make("uitofp", "double", [number])
 
 
-def _under(value: Value) -> Value:
-    while value.op == "bitcast":
+def _under(value: Value, *ops: str) -> Value:
+    while value.op in (ops or ("bitcast",)):
         value = value.args[0]
     return value
 
@@ -272,9 +267,9 @@ def _packed(machine: Machine, instruction: Instruction) -> bool:
     unpack = _UNPACK.match(name)
     if unpack:
         lanes = _LANES[unpack[2] or unpack[4]]
-        count = int(lanes[1:].split()[0])
-        first = count // 2 if (unpack[1] or unpack[3]) == "h" else 0
-        mask = [index for item in range(first, first + count // 2) for index in (item, item + count)]
+        size = int(lanes[1:].split()[0])
+        first = size // 2 if (unpack[1] or unpack[3]) == "h" else 0
+        mask = [index for item in range(first, first + size // 2) for index in (item, item + size)]
         one, two = get(machine, operands[1], lanes), get(machine, operands[0], lanes)
         _put(machine, operands[1], graph.make("shuffle", lanes, [one, two], tuple(mask)))
         return True
@@ -285,12 +280,10 @@ def _packed(machine: Machine, instruction: Instruction) -> bool:
         mask = [order >> 2 * lane & 3 for lane in range(4)]
         _put(machine, target, graph.make("shuffle", "<4 x i32>", [value, value], tuple(mask)))
         return True
-    if name in ("cvtps2pd", "cvtdq2pd") :
-        raise LiftError(f"no rule for {instruction}")
     if name in ("movmskpd", "pmovmskb", "movmskps"):
-        lanes, count = {"movmskpd": ("<2 x i64>", 2), "movmskps": ("<4 x i32>", 4), "pmovmskb": ("<16 x i8>", 16)}[name]
-        value = get(machine, operands[0], lanes)
-        signs = graph.make("signs", f"i{count}", [value], count)
+        kind = {"movmskpd": "<2 x i64>", "movmskps": "<4 x i32>", "pmovmskb": "<16 x i8>"}[name]
+        number = 128 // bits(kind.split()[-1][:-1])
+        signs = graph.make("signs", f"i{number}", [get(machine, operands[0], kind)], number)
         machine.set(operands[1], graph.make("zext", "i32", [signs]))
         return True
     return False
