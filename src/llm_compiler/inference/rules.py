@@ -30,7 +30,7 @@ _LIMITS = Limits(20.0, 3 << 30)
 _LABEL = re.compile(r"(?<![\w.$])\.L[\w.$]+")
 _SMALL = "function(sroa,early-cse,instcombine,simplifycfg)"
 _LEAST = "function(dce)"
-_CHANGES = ("wide", "copied", "loose", "extended", "full", "odd", "split", "bools")
+_CHANGES = ("wide", "copied", "loose", "extended", "full", "turned", "odd", "split", "bools")
 _CHECKED = 2  # texts that are checked where the first is not identical
 _LONGEST = 4096  # lines of assembly
 
@@ -110,29 +110,29 @@ class _Search:
         self._lifting = Lifting(function.shown, function.name)
         self._wanted = _lines(function.shown, function.name)
         self._tried: dict[str, float] = {}
-        self._ranked: dict[str, float] = {}
+        self._ranked: dict[str, tuple[bool, bool, float]] = {}
 
     def found(self) -> list[str]:
         best = Choice()
         text, results = self._lifting.text(best)
-        score = self._score(text)
+        score = self._score(text, best)
         changes: list[dict[str, Any]] = [{name: True} for name in _CHANGES]
-        changes += [{"result": name} for name in results[1:]]
+        changes += [change | {"result": name} for name in results[1:] for change in ({}, {"odd": True}, {"wide": True})]
         for change in changes:
             if score == 1.0:
                 break
             other = replace(best, **change)
             try:
-                again = self._score(self._lifting.text(other)[0])
+                again = self._score(self._lifting.text(other)[0], other)
             except LiftError:
                 continue
-            if again > score:
+            if again == 1.0 or (again > score and not other.result):
                 best, score = other, again
         if not self._ranked:
             raise LiftError("LLVM refuses what the rules make of it")
-        return sorted(self._ranked, key=lambda text: -self._ranked[text])
+        return sorted(self._ranked, key=self._ranked.__getitem__, reverse=True)
 
-    def _score(self, text: str) -> float:
+    def _score(self, text: str, choice: Choice) -> float:
         """How close a text comes, by the best way to clean it up."""
         if text in self._tried:
             return self._tried[text]
@@ -142,7 +142,9 @@ class _Search:
             if isinstance(made, batches.Failure):
                 continue
             score = max(_similarity(self._wanted, _lines(again, self._name)) for again in made.assembly.values())
-            self._ranked[made.text] = max(score, self._ranked.get(made.text, 0.0))
+            # Other than identical, the more guesses, the less it can be trusted.
+            rank = (score == 1.0, not (choice.result or choice.split or choice.bools), score)
+            self._ranked[made.text] = max(rank, self._ranked.get(made.text, rank))
             best = max(best, score)
         self._tried[text] = best
         return best

@@ -23,6 +23,7 @@ _BINARY = frozenset({"add", "sub", "mul", "and", "or", "xor", "shl", "lshr", "as
 _CASTS = frozenset({"trunc", "zext", "sext", "bitcast", "sitofp", "uitofp", "fptosi", "fpext", "fptrunc"})
 _EXTENDED = ("i1", "i8", "i16")  # what callers extend
 _INVERSE = {"ne": "eq", "sge": "slt", "sle": "sgt", "uge": "ult", "ule": "ugt"}  # to what LLVM's passes prefer
+_TURNED = {"ugt": ("ult", 1), "ult": ("ugt", -1), "sgt": ("slt", 1), "slt": ("sgt", -1)}
 _STRIDES = {1: "i16", 2: "i32", 3: "i64"}
 
 
@@ -48,6 +49,8 @@ class _Printer:
         self.declared: dict[str, str] = {}
         self.data: dict[str, str] = {}
         self.objects: dict[int, str] = {}
+        self.returned: list[tuple[str, int]] = []
+        self.several = sum(end is not None and end.op == "ret" for end in self.graph.ends) > 1
         self.pairs: dict[int, list[Value]] = {}
         self.results: dict[int, str] = {}
         ends = [end for end in self.graph.ends if end is not None]
@@ -84,7 +87,7 @@ class _Printer:
             self._end(index)
         for index in order:
             bodies[index][:0] = self._phis(index, bodies)
-        body = [line for index in order for line in (f"b{index}:", *bodies[index])]
+        body = [line for index in order for line in (f"b{index}:", *bodies[index])] + self._common_return()
         first = ["entry:"]
         first += [f"  {name} = alloca {self._object(start)}" for start, name in self.objects.items()]
         body[:1] = first
@@ -149,7 +152,7 @@ class _Printer:
                 values = [item.args[0] for item in self.graph.ends if item is not None and item.op == "ret"]
                 if any(id(value) in self.settled.pointers for value in values):
                     return "ptr"
-                extended = self.settled.result in ("i1", "i16") or (self.settled.extended and self.settled.result == "i8")
+                extended = self.settled.result in ("i1", "i16") or (self.settled.choice.extended and self.settled.result == "i8")
                 return f"zeroext {self.settled.result}" if extended else self.settled.result
         return "void"
 
@@ -319,10 +322,9 @@ class _Printer:
             text = f"sext {args[0].type} {self._use(args[0], args[0].type)} to {type_}"
         elif op in ("icmp", "fcmp"):
             kind = "ptr" if any(self._natural(arg)[0] == "ptr" for arg in args) else args[0].type
-            predicate = value.extra
-            if op == "icmp" and predicate in _INVERSE and self.uses.get(id(value)) == 1 and id(value) in self.branched:
-                predicate = _INVERSE[predicate]
-            text = f"{op} {predicate} {kind} {self._use(args[0], kind)}, {self._use(args[1], kind)}"
+            other = self._inverted(value) if id(value) in self.branched else None
+            predicate, second = other or (value.extra, self._use(args[1], kind))
+            text = f"{op} {predicate} {kind} {self._use(args[0], kind)}, {second}"
         elif op == "select":
             kind = self._type(value)
             text = (f"select i1 {self._use(args[0], 'i1')}, {kind} {self._use(args[1], kind)}, "
@@ -392,6 +394,23 @@ class _Printer:
             return None
         fields = f"<{{ [{offset.constant} x i8], [{stride - offset.constant} x i8] }}>"
         return f"getelementptr {fields}, ptr {self._use(place, 'ptr')}, i64 {self._use(scaled.args[0], 'i64')}, i32 1"
+
+    def _inverted(self, condition: Value) -> tuple[str, str] | None:
+        """The contrary of a comparison that one branch asks for, where LLVM's passes prefer it: predicate, operand."""
+        if condition.op != "icmp" or self.uses.get(id(condition)) != 1:
+            return None
+        second = condition.args[1]
+        kind = "ptr" if any(self._natural(arg)[0] == "ptr" for arg in condition.args) else second.type
+        if condition.extra in _INVERSE:
+            return _INVERSE[condition.extra], self._use(second, kind)
+        turned = _TURNED.get(condition.extra)
+        if not self.settled.choice.turned or turned is None or second.constant is None or kind == "ptr":
+            return None
+        number = signed(second.constant, bits(second.type)) if turned[0][0] == "s" else second.constant
+        least = -(1 << bits(kind) - 1) if turned[0][0] == "s" else 0
+        if not least < number + turned[1] < least + (1 << bits(kind)) - 1:
+            return None
+        return turned[0], str(signed(number + turned[1], bits(kind)))
 
     def _insert(self, value: Value) -> str:
         old, new = value.args
@@ -561,23 +580,40 @@ class _Printer:
             if one == two:
                 self.lines.append(f"  br label %b{one}")
             else:
-                if condition.op == "icmp" and condition.extra in _INVERSE and self.uses.get(id(condition)) == 1:
+                if self._inverted(condition):
                     one, two = two, one
                 self.lines.append(f"  br i1 {self._use(condition, 'i1')}, label %b{one}, label %b{two}")
         elif end.op == "switch":
             self._switch(end)
-        elif end.op == "ret" and len(end.args) == 2:
-            one, two = (self._use(arg, "i64") for arg in end.args)
-            first = self._emit(f"insertvalue {{ i64, i64 }} poison, i64 {one}, 0")
-            self.lines.append(f"  ret {{ i64, i64 }} {self._emit(f'insertvalue {{ i64, i64 }} {first}, i64 {two}, 1')}")
         elif end.op == "ret":
-            kind = self._result_word().removeprefix("zeroext ")
-            self.lines.append(f"  ret {kind} {self._use(end.args[0], kind)}" if end.args else "  ret void")
+            self._return(index, end)
         elif end.op == "trap":
             self._intrinsic("llvm.trap", "void")
             self.lines += ["  call void @llvm.trap()", "  unreachable"]
         else:
             self.lines.append("  unreachable")
+
+    def _return(self, index: int, end: Value) -> None:
+        kind = self._result_word().removeprefix("zeroext ")
+        text = ""
+        if len(end.args) == 2:
+            one, two = (self._use(arg, "i64") for arg in end.args)
+            first = self._emit(f"insertvalue {kind} poison, i64 {one}, 0")
+            text = self._emit(f"insertvalue {kind} {first}, i64 {two}, 1")
+        elif end.args:
+            text = self._use(end.args[0], kind)
+        self.returned.append((text, index))
+        self.lines.append("  br label %out" if self.several else f"  ret {kind} {text}".rstrip())
+
+    def _common_return(self) -> list[str]:
+        """The one block that clang has for all returns."""
+        if not self.several:
+            return []
+        kind = self._result_word().removeprefix("zeroext ")
+        if kind == "void":
+            return ["out:", "  ret void"]
+        parts = ", ".join(f"[ {text}, %b{index} ]" for text, index in self.returned)
+        return ["out:", f"  %result = phi {kind} {parts}", f"  ret {kind} %result"]
 
     def _switch(self, end: Value) -> None:
         default, places = end.extra

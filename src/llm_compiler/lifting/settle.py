@@ -30,7 +30,8 @@ class Choice:
     loose: registers that other code reads, too, hold arguments; wide: constants that are passed have 64 bits;
     copied: calls at the end of code that several ways lead to are many calls; bools: bytes that are only compared with
     0 have one bit; extended: values that are extended to be passed or returned are so by the convention; full:
-    results of calls and what loops carry have 64 bits; odd: a parameter that is not used is a byte;
+    results of calls and what loops carry have 64 bits; odd: a parameter that is not used is a byte; turned: branches
+    ask for the contrary;
     result: rax, xmm0 or void. Empty for the likeliest.
     """
 
@@ -42,6 +43,7 @@ class Choice:
     extended: bool = False
     full: bool = False
     odd: bool = False
+    turned: bool = False
     result: str = ""
 
 
@@ -55,7 +57,7 @@ class Settled:
     parameters: list[Value | str]
     live: set[int]
     pointers: set[int]
-    extended: bool = False
+    choice: Choice
 
 
 def settle(machine: Machine, choice: Choice) -> Settled:
@@ -86,7 +88,7 @@ def settle(machine: Machine, choice: Choice) -> Settled:
     parameters = _parameters(graph, live, choice)
     result = _result_type(graph, choice)
     pointers = _pointers(graph, live, result)
-    return Settled(machine, graph, result, parameters, live, pointers, choice.extended)
+    return Settled(machine, graph, result, parameters, live, pointers, choice)
 
 
 def _cut_dead_branches(graph: Graph) -> None:
@@ -148,11 +150,10 @@ def _halves(graph: Graph) -> set[int]:
     """Parameters of which code reads parts only."""
     parts: set[int] = set()
     others: set[int] = set()
-    for block in graph.blocks:
-        for value in block:
-            for arg in value.args:
-                if arg.op == "arg":
-                    (parts if value.op == "trunc" else others).add(id(arg))
+    for value in _each(graph, _live(graph, but_returns=True)):
+        for arg in value.args if value.op != "ret" else ():
+            if arg.op == "arg":
+                (parts if value.op == "trunc" else others).add(id(arg))
     return parts - others
 
 
