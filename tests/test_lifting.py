@@ -11,7 +11,7 @@ import pytest
 from llm_compiler.inference.disassembly import Disassembled, Verdict, disassemble
 from llm_compiler.inference.functions import Function, read_functions
 from llm_compiler.inference.rules import Rules
-from llm_compiler.lifting import Choice, Lifting, LiftError
+from llm_compiler.lifting import Choice, LiftError, Lifting
 from support import write_source
 
 SOURCE = r"""

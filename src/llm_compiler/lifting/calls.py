@@ -16,20 +16,21 @@ TYPES = {"p": "ptr", "i": "i32", "l": "i64", "d": "double", "f": "float", "v": "
 
 # Result and parameters: p pointer, i int, l long, d double, f float, v nothing; + further ones.
 _KNOWN = """
-memcpy pppl memmove pppl memset ppil memcmp ippl memchr ppil strlen lp strcmp ipp strncmp ippl strcpy ppp strncpy pppl
-strcat ppp strncat pppl strchr ppi strrchr ppi strstr ppp strdup pp strndup ppl strtol lppi strtoul lppi strtoll lppi
-strtoull lppi strtod dpp atoi ip atol lp atof dp malloc pl calloc pll realloc ppl free vp printf ip+ fprintf ipp+
-sprintf ipp+ snprintf iplp+ puts ip putchar ii fputs ipp fputc iip putc iip fwrite lpllp fread lpllp fopen ppp
-fclose ip fflush ip fgets ppip fgetc ip getc ip fseek ipli ftell lp feof ip ferror ip perror vp exit vi _exit vi
-abort v __assert_fail vppip __errno_location p __ctype_b_loc p __ctype_tolower_loc p __ctype_toupper_loc p
-isalpha ii isdigit ii isspace ii isalnum ii isupper ii islower ii toupper ii tolower ii open ipi+ close ii read lipl
-write lipl time lp getenv pp setenv ippi qsort vpllp bsearch pppllp strerror pi strspn lpp strcspn lpp strpbrk ppp
-strtok ppp strcasecmp ipp strncasecmp ippl sscanf ipp+ fscanf ipp+ scanf ip+ vfprintf ippp vsnprintf iplpp
-vsprintf ippp unlink ip remove ip rename ipp stat ipp fstat iip memrchr ppil stpcpy ppp sin dd cos dd tan dd asin dd
-acos dd atan dd atan2 ddd exp dd log dd log10 dd pow ddd sqrt dd floor dd ceil dd fabs dd fmod ddd sinf ff cosf ff
-expf ff logf ff powf fff sqrtf ff floorf ff ceilf ff fabsf ff __stack_chk_fail v bcmp ippl getpid i
-pthread_mutex_lock ip pthread_mutex_unlock ip gettimeofday ipp clock_gettime iip _Znwm pl _Znam pl _ZdlPv vp _ZdlPvm vpl _ZdaPv vp
-__cxa_allocate_exception pl __cxa_free_exception vp
+memcpy pppl memmove pppl memset ppil memcmp ippl memchr ppil strlen lp strcmp ipp strncmp ippl strcpy ppp
+strncpy pppl strcat ppp strncat pppl strchr ppi strrchr ppi strstr ppp strdup pp strndup ppl strtol lppi
+strtoul lppi strtoll lppi strtoull lppi strtod dpp atoi ip atol lp atof dp malloc pl calloc pll realloc ppl free vp
+printf ip+ fprintf ipp+ sprintf ipp+ snprintf iplp+ puts ip putchar ii fputs ipp fputc iip putc iip fwrite lpllp
+fread lpllp fopen ppp fclose ip fflush ip fgets ppip fgetc ip getc ip fseek ipli ftell lp feof ip ferror ip
+perror vp exit vi _exit vi abort v __assert_fail vppip __errno_location p __ctype_b_loc p __ctype_tolower_loc p
+__ctype_toupper_loc p isalpha ii isdigit ii isspace ii isalnum ii isupper ii islower ii toupper ii tolower ii
+open ipi+ close ii read lipl write lipl time lp getenv pp setenv ippi qsort vpllp bsearch pppllp strerror pi
+strspn lpp strcspn lpp strpbrk ppp strtok ppp strcasecmp ipp strncasecmp ippl sscanf ipp+ fscanf ipp+ scanf ip+
+vfprintf ippp vsnprintf iplpp vsprintf ippp unlink ip remove ip rename ipp stat ipp fstat iip memrchr ppil
+stpcpy ppp sin dd cos dd tan dd asin dd acos dd atan dd atan2 ddd exp dd log dd log10 dd pow ddd sqrt dd floor dd
+ceil dd fabs dd fmod ddd sinf ff cosf ff expf ff logf ff powf fff sqrtf ff floorf ff ceilf ff fabsf ff
+__stack_chk_fail v bcmp ippl getpid i pthread_mutex_lock ip pthread_mutex_unlock ip gettimeofday ipp
+clock_gettime iip _Znwm pl _Znam pl _ZdlPv vp _ZdlPvm vpl _ZdaPv vp __cxa_allocate_exception pl
+__cxa_free_exception vp
 """
 NORETURN = frozenset({"abort", "exit", "_exit", "_Exit", "__assert_fail", "__stack_chk_fail", "longjmp", "_longjmp",
                       "siglongjmp", "__cxa_throw", "__cxa_rethrow", "_ZSt9terminatev", "__cxa_bad_cast", "pthread_exit",

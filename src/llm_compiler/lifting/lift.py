@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from llm_compiler.lifting.build import build
 from llm_compiler.lifting.calls import NORETURN
+from llm_compiler.lifting.choice import Choice, Returns
 from llm_compiler.lifting.errors import LiftError
 from llm_compiler.lifting.frame import recover
+from llm_compiler.lifting.passing import returned
 from llm_compiler.lifting.printing import printed
-from llm_compiler.lifting.settle import Choice, Returns, returned, settle
+from llm_compiler.lifting.settle import settle
 from llm_compiler.lifting.text import read
 
 _TRIES = 8

@@ -18,8 +18,8 @@ target triple = "x86_64-unknown-linux-gnu"
 _PLAIN_NAME = re.compile(r"[A-Za-z_.$-][\w.$-]*$")
 _WORDS = ('"min-legal-vector-width"="0" "no-trapping-math"="true" "stack-protector-buffer-size"="8" '
           '"target-cpu"="x86-64" "target-features"="+cmov,+cx8,+fxsr,+mmx,+sse,+sse2,+x87" "tune-cpu"="generic"')
-_BINARY = frozenset({"add", "sub", "mul", "and", "or", "xor", "shl", "lshr", "ashr", "udiv", "sdiv", "urem", "srem", "fadd",
-                     "fsub", "fmul", "fdiv"})
+_BINARY = frozenset({"add", "sub", "mul", "and", "or", "xor", "shl", "lshr", "ashr", "udiv", "sdiv", "urem", "srem",
+                     "fadd", "fsub", "fmul", "fdiv"})
 _CASTS = frozenset({"trunc", "zext", "sext", "bitcast", "sitofp", "uitofp", "fptosi", "fpext", "fptrunc"})
 _EXTENDED = ("i1", "i8", "i16")  # what callers extend
 _INVERSE = {"ne": "eq", "sge": "slt", "sle": "sgt", "uge": "ult", "ule": "ugt"}  # to what LLVM's passes prefer
@@ -96,7 +96,8 @@ class _Printer:
                 f"local_unnamed_addr #0 {{")
         text = "\n".join([head, *body, "}"]).replace("label %b0,", "label %entry,")
         text = re.sub(r"%b0(?!\d)", "%entry", text)
-        group = f"attributes #0 = {{ minsize {self._unwinds()}optsize {self._protected()}{self._tables()}{self._frame_pointer()}{_WORDS} }}"
+        words = f"minsize nounwind optsize {self._protected()}{self._tables()}{self._frame_pointer()}{_WORDS}"
+        group = f"attributes #0 = {{ {words} }}"
         return "\n".join([_HEAD, *self.data.values(), "", text, "", *self.declared.values(), "", group,
                           "attributes #1 = { minsize nounwind optsize }",
                           "attributes #2 = { minsize noreturn nounwind optsize }", ""])
@@ -131,9 +132,6 @@ class _Printer:
             return "internal "
         return ("weak " if weak else "") + ("hidden " if hidden else "dso_local ")
 
-    def _unwinds(self) -> str:
-        return "nounwind "
-
     def _protected(self) -> str:
         return "sspstrong " if self.settled.machine.frame.guards else ""
 
@@ -152,8 +150,9 @@ class _Printer:
                 values = [item.args[0] for item in self.graph.ends if item is not None and item.op == "ret"]
                 if any(id(value) in self.settled.pointers for value in values):
                     return "ptr"
-                extended = self.settled.result in ("i1", "i16") or (self.settled.choice.extended and self.settled.result == "i8")
-                return f"zeroext {self.settled.result}" if extended else self.settled.result
+                result = self.settled.result
+                extended = result in ("i1", "i16") or (self.settled.choice.extended and result == "i8")
+                return f"zeroext {result}" if extended else result
         return "void"
 
     def _object(self, start: int) -> str:
@@ -217,7 +216,8 @@ class _Printer:
             return self._emit(f"bitcast {have} {text} to {wanted}")
         if "ptr" in (have, wanted) and bits(have) == bits(wanted):
             middle = self._use(value, "i64") if have == "ptr" else self._emit(f"bitcast {have} {text} to i64")
-            return self._emit(f"inttoptr i64 {middle} to ptr" if wanted == "ptr" else f"bitcast i64 {middle} to {wanted}")
+            cast = "inttoptr" if wanted == "ptr" else "bitcast"
+            return self._emit(f"{cast} i64 {middle} to {wanted}")
         raise LiftError(f"a value of type {have} as {wanted}")
 
     def _typed(self, value: Value) -> str:
@@ -260,7 +260,8 @@ class _Printer:
         return written
 
     def _called(self) -> list[Call]:
-        return [value.extra for block in self.graph.blocks for value in block if value.op == "call" and value.extra.name]
+        return [value.extra for block in self.graph.blocks for value in block
+                if value.op == "call" and value.extra.name]
 
     def _constant(self, data: Data, name: str) -> None:
         if name in self.data:
@@ -271,7 +272,7 @@ class _Printer:
         linkage = "private unnamed_addr" if data.name.startswith(".L") else "internal unnamed_addr"
         plain = data.bytes
         if plain is not None:
-            shown = "".join(chr(byte) if 32 <= byte < 127 and byte not in (34, 92) else f"\\{byte:02X}" for byte in plain)
+            shown = "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:02X}" for byte in plain)
             self.data[name] = (f'{name} = {linkage} constant [{len(plain)} x i8] c"{shown}", align {data.align}')
             return
         types, values = [], []
@@ -286,10 +287,12 @@ class _Printer:
             elif isinstance(part[1], int):
                 symbol = self._symbol(part[0], "")
                 types.append("ptr")
-                values.append(f"ptr {symbol}" if not part[1] else f"ptr getelementptr (i8, ptr {symbol}, i64 {part[1]})")
+                place = f"getelementptr (i8, ptr {symbol}, i64 {part[1]})" if part[1] else symbol
+                values.append(f"ptr {place}")
             else:
                 raise LiftError(f"the constant {data.name} holds distances")
-        self.data[name] = f"{name} = {linkage} constant <{{ {', '.join(types)} }}> <{{ {', '.join(values)} }}>, align {data.align}"
+        text = f"<{{ {', '.join(types)} }}> <{{ {', '.join(values)} }}>"
+        self.data[name] = f"{name} = {linkage} constant {text}, align {data.align}"
 
     def _declare(self, name: str, result: str, parameters: str, plt: bool) -> None:
         written = name_of(name)
@@ -374,7 +377,8 @@ class _Printer:
         if stride:
             return f"getelementptr [{stride} x i8], ptr {where}, i64 {self._use(offset.args[0], 'i64')}"
         if offset.op == "shl" and offset.args[1].constant in _STRIDES:
-            return f"getelementptr {_STRIDES[offset.args[1].constant]}, ptr {where}, i64 {self._use(offset.args[0], 'i64')}"
+            kind = _STRIDES[offset.args[1].constant or 0]
+            return f"getelementptr {kind}, ptr {where}, i64 {self._use(offset.args[0], 'i64')}"
         return f"getelementptr i8, ptr {where}, i64 {self._use(offset, 'i64')}"
 
     def _base(self, args: Sequence[Value]) -> tuple[Value, Value]:
@@ -389,7 +393,7 @@ class _Printer:
         if offset.constant is None or base.op != "add" or id(base) not in self.settled.pointers:
             return None
         place, scaled = self._base(base.args)
-        stride = _stride(scaled) or (1 << scaled.args[1].constant if scaled.op == "shl" and scaled.args[1].constant else 0)
+        stride = _stride(scaled) or (1 << (scaled.args[1].constant or 0) if scaled.op == "shl" else 0)
         if not 0 < offset.constant < stride:
             return None
         fields = f"<{{ [{offset.constant} x i8], [{stride - offset.constant} x i8] }}>"
@@ -422,7 +426,7 @@ class _Printer:
     def _load(self, value: Value) -> str:
         where = value.args[0]
         kind = self._type(value)
-        align = f", align {bits(value.type) // 8 if value.extra == 'aligned' else self._align(where, value.type)}"
+        align = f", align {bits(value.type) // 8 if value.extra == 'aligned' else 1}"
         if where.op == "fsabs":
             return f"load {kind}, {self._typed(where)}, align 8"
         return f"load {kind}, ptr {self._use(where, 'ptr')}{align}"
@@ -430,12 +434,9 @@ class _Printer:
     def _store(self, value: Value) -> None:
         where, what = value.args
         kind, text = self._natural(what)
-        align = bits(kind) // 8 if value.extra == "aligned" else self._align(where, kind)
+        align = bits(kind) // 8 if value.extra == "aligned" else 1
         place = self._typed(where) if where.op == "fsabs" else f"ptr {self._use(where, 'ptr')}"
         self.lines.append(f"  store {kind} {text}, {place}, align {align}")
-
-    def _align(self, where: Value, type_: str) -> int:
-        return 1
 
     def _intrinsics(self, value: Value) -> str:
         op, type_, args = value.op, value.type, value.args
@@ -443,7 +444,8 @@ class _Printer:
             inner = args[0].type
             pair = f"{{ {inner}, i1 }}"
             name = self._intrinsic(f"llvm.{value.extra}.with.overflow.{inner}", pair, inner, inner)
-            made = self._emit(f"call {pair} {name}({inner} {self._use(args[0], inner)}, {inner} {self._use(args[1], inner)})")
+            one, two = (self._use(arg, inner) for arg in args)
+            made = self._emit(f"call {pair} {name}({inner} {one}, {inner} {two})")
             return f"extractvalue {pair} {made}, 1"
         suffix = {"double": "f64", "float": "f32"}.get(type_, type_)
         if op == "funnel":
@@ -453,7 +455,8 @@ class _Printer:
         if op in ("counted", "zeros"):
             kind = "cttz" if value.extra in ("cttz", "bsf") else "ctlz"
             name = self._intrinsic(f"llvm.{kind}.{suffix}", type_, type_, "i1")
-            return f"call {type_} {name}({type_} {self._use(args[0], type_)}, i1 {'true' if op == 'zeros' else 'false'})"
+            poison = "true" if op == "zeros" else "false"
+            return f"call {type_} {name}({type_} {self._use(args[0], type_)}, i1 {poison})"
         if type_[0] == "<":
             raise LiftError(f"no text for {value.extra} of a vector")
         name = self._intrinsic(f"llvm.{value.extra}.{suffix}", type_, type_)
@@ -472,10 +475,11 @@ class _Printer:
             size = self._use(args[2], "i64")
             if op == "memcpy":
                 name = self._intrinsic("llvm.memcpy.p0.p0.i64", "void", "ptr", "ptr", "i64", "i1")
-                self.lines.append(f"  call void {name}(ptr {where}, ptr {self._use(args[1], 'ptr')}, i64 {size}, i1 false)")
+                what = f"ptr {self._use(args[1], 'ptr')}"
             else:
                 name = self._intrinsic("llvm.memset.p0.i64", "void", "ptr", "i8", "i64", "i1")
-                self.lines.append(f"  call void {name}(ptr {where}, i8 {self._use(args[1], 'i8')}, i64 {size}, i1 false)")
+                what = f"i8 {self._use(args[1], 'i8')}"
+            self.lines.append(f"  call void {name}(ptr {where}, {what}, i64 {size}, i1 false)")
             return ""
         type_ = value.type
         align = bits(type_) // 8

@@ -126,7 +126,10 @@ class Code:
 
 
 def read(text: str, name: str, noreturn: frozenset[str] = frozenset(), *, copied: bool = False) -> Code:
-    """noreturn: callees behind which nothing runs. copied: a copy of final calls for each way to them. Raises LiftError for syntax that is not known."""
+    """noreturn: callees behind which nothing runs. copied: a copy of final calls for each way to them.
+
+    Raises LiftError for syntax that is not known.
+    """
     instructions: list[tuple[list[str], Instruction]] = []
     data: dict[str, Data] = {}
     directives: set[str] = set()

@@ -15,6 +15,9 @@ EFFECTS = frozenset({"store", "call", "ret", "br", "switch", "unreachable", "rmw
 SYMMETRIC = frozenset({"add", "mul", "and", "or", "xor"})
 
 
+_FLOATS = ("float", "double")
+
+
 class Value:
     """An instruction, constant or argument. type: LLVM's; `x` for what a vector register holds until it is known."""
 
@@ -152,7 +155,7 @@ class Graph:
                 return self.make(op, f"i{width}", [left.args[0], self.const(_computed(op, inner, two, width), width)])
             if left.op == "frame" and op == "add":
                 return self.make_frame(left.extra + signed(two, 64))
-        if op == "xor" and two == 1 << (width - 1) and left.op == "bitcast" and left.args[0].type in ("float", "double"):
+        if op == "xor" and two == 1 << (width - 1) and left.op == "bitcast" and left.args[0].type in _FLOATS:
             return self.make("bitcast", f"i{width}", [self.make("fneg", left.args[0].type, left.args)])
         if op == "add" and {left.op, right.op} == {"fs", "symbol"}:
             return self.thread_local(left if left.op == "symbol" else right)
