@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from llm_compiler.lifting.errors import LiftError
+from llm_compiler.lifting.locked import locked, pair, string
 from llm_compiler.lifting.machine import Machine, jump_condition
 from llm_compiler.lifting.text import Immediate, Instruction, Memory, Operand, Register
 from llm_compiler.lifting.values import Value, bits
@@ -19,9 +20,9 @@ def execute(machine: Machine, instruction: Instruction) -> bool:
     """Do what an instruction does; False when no rule here covers it. Raises LiftError."""
     name = instruction.name
     if instruction.prefix == "lock" or name.startswith("xchg"):
-        return _locked(machine, instruction)
+        return locked(machine, instruction)
     if instruction.prefix:
-        return _string(machine, instruction)
+        return string(machine, instruction)
     if name == "movq" and any(isinstance(item, Register) and item.name.startswith("xmm")
                               for item in instruction.operands):
         return False
@@ -206,7 +207,7 @@ def _mul(machine: Machine, instruction: Instruction, width: int) -> None:
 
 def _wide_product(machine: Machine, operand: Operand, width: int, kind: str) -> None:
     graph = machine.graph
-    low, high = _pair(width)
+    low, high = pair(width)
     one, two = machine.get(Register(low), width), machine.get(operand, width)
     wide = f"i{2 * width}"
     product = graph.make("mul", wide, [graph.make(kind, wide, [one]), graph.make(kind, wide, [two])])
@@ -220,14 +221,10 @@ def _wide_product(machine: Machine, operand: Operand, width: int, kind: str) -> 
     machine.set_flags("overflow", overflow)
 
 
-def _pair(width: int) -> tuple[str, str]:
-    return {8: ("al", "ah"), 16: ("ax", "dx"), 32: ("eax", "edx"), 64: ("rax", "rdx")}[width]
-
-
 def _divide(kind: str) -> Rule:
     def rule(machine: Machine, instruction: Instruction, width: int) -> None:
         graph = machine.graph
-        low, high = _pair(width)
+        low, high = pair(width)
         divisor = machine.get(instruction.operands[0], width)
         if width == 8:
             dividend = machine.get(Register("ax"), 16)
@@ -258,7 +255,7 @@ def _divide(kind: str) -> Rule:
 def _signs(width: int) -> Rule:
     def rule(machine: Machine, instruction: Instruction, _: int) -> None:
         graph = machine.graph
-        low, high = _pair(width)
+        low, high = pair(width)
         value = machine.get(Register(low), width)
         machine.set(Register(high), graph.make("ashr", f"i{width}", [value, graph.const(width - 1, width)]))
     return rule
@@ -375,90 +372,6 @@ def _count_bits(name: str) -> Rule:
         else:
             machine.spoil_flags()
     return rule
-
-
-# --- locked instructions and strings
-
-
-def _locked(machine: Machine, instruction: Instruction) -> bool:
-    name, operands = instruction.name, instruction.operands
-    graph = machine.graph
-    base, suffix = name[:-1], name[-1]
-    if suffix not in _WIDTHS:
-        return False
-    width = _WIDTHS[suffix]
-    type_ = f"i{width}"
-    target = operands[-1]
-    if base == "xchg" and not any(isinstance(operand, Memory) for operand in operands):
-        one, two = machine.get(operands[0], width), machine.get(operands[1], width)
-        machine.set(operands[0], two)
-        machine.set(operands[1], one)
-        return True
-    if base == "xchg":
-        register, place = operands if isinstance(operands[1], Memory) else operands[::-1]
-        assert isinstance(place, Memory)
-        old = graph.make("rmw", type_, [machine.address(place), machine.get(register, width)], "xchg")
-        machine.set(register, old)
-        return True
-    if not isinstance(target, Memory):
-        return False
-    if base == "or" and operands[0] == Immediate(0) and target.base == "rsp":
-        graph.make("fence", "void", [])
-        return True
-    address = machine.address(target)
-    if base in ("inc", "dec"):
-        one = graph.const(1, width)
-        old = graph.make("rmw", type_, [address, one], "add" if base == "inc" else "sub")
-        machine.set_flags(base, old, one)
-        return True
-    if base in ("add", "sub", "and", "or", "xor"):
-        value = machine.get(operands[0], width)
-        old = graph.make("rmw", type_, [address, value], base)
-        if base in ("add", "sub"):
-            machine.set_flags(base, old, value)
-        else:
-            machine.set_flags("logic", graph.make(base, type_, [old, value]))
-        return True
-    if base == "xadd":
-        value = machine.get(operands[0], width)
-        old = graph.make("rmw", type_, [address, value], "add")
-        machine.set(operands[0], old)
-        machine.set_flags("add", old, value)
-        return True
-    if base == "cmpxchg":
-        low = _pair(width)[0]
-        expected, new = machine.get(Register(low), width), machine.get(operands[0], width)
-        made = graph.make("cmpxchg", type_, [address, expected, new])
-        old = graph.make("part", type_, [made], 0)
-        machine.set(Register(low), old)
-        graph.write("flags", Value("flags", "flags", (graph.make("part", "i1", [made], 1),), "exchanged"))
-        return True
-    return False
-
-
-def _string(machine: Machine, instruction: Instruction) -> bool:
-    """`rep movs`, `rep stos` forwards, as LLVM uses them."""
-    graph = machine.graph
-    if instruction.prefix in ("rep", "repz") and instruction.name in ("ret", "retq"):
-        return False
-    if instruction.prefix != "rep" or instruction.name[:4] not in ("movs", "stos"):
-        return False
-    size = {"b": 1, "w": 2, "l": 4, "q": 8}[instruction.name[4]]
-    count = graph.make("mul", "i64", [machine.register("rcx"), graph.const(size, 64)])
-    target = machine.register("rdi")
-    if instruction.name.startswith("movs"):
-        source = machine.register("rsi")
-        graph.make("memcpy", "void", [target, source, count])
-        machine.set_register("rsi", graph.make("add", "i64", [source, count]))
-    else:
-        value = machine.register("rax")
-        number = value.constant
-        if size > 1 and (number is None or len(set((number & ((1 << 8 * size) - 1)).to_bytes(size, "little"))) > 1):
-            raise LiftError(f"no rule for {instruction} of a value of several bytes")
-        graph.make("memset", "void", [target, graph.make("trunc", "i8", [value]), count])
-    machine.set_register("rdi", graph.make("add", "i64", [target, count]))
-    machine.set_register("rcx", graph.const(0, 64))
-    return True
 
 
 _SIZED: dict[str, Rule] = {

@@ -85,7 +85,7 @@ def narrow(graph: Graph, choice: Choice) -> None:
     masked = _masked(graph, live, bools=choice.bools)
     for value in each_live(graph, live):
         for number, arg in enumerate(value.args):
-            if arg.op in _NARROWED and arg.type in ("i64", "i32", "i16", "i8") and not (value.op == "insert" and number):
+            if arg.op in _NARROWED and arg.type in ("i64", "i32", "i16", "i8") and (value.op != "insert" or not number):
                 items[id(arg)] = arg
                 users.append((value, arg))
     changed = True
