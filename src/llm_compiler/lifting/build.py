@@ -155,9 +155,8 @@ class _Filler:
             state, setter = status(blocks, graph.predecessors, self.index, at, register)
             if state == "absent" or value.op == "undef":
                 break
-            # Without optimisation, 0 of 64 bits is one of 32 that is copied.
-            if setter is not None and setter.name == "movl" and isinstance(setter.operands[0], Register):
-                call.wide.add(len(call.integers))
+            if setter is not None and setter.name in ("movl", "movq") and isinstance(setter.operands[0], Register):
+                call.moves[len(call.integers)] = setter.name
             call.integers.append((state, value))
         state, _ = status(blocks, graph.predecessors, self.index, at, "rax")
         accumulator = graph.read("rax")

@@ -73,7 +73,7 @@ class Call:
     plt: bool
     tail: bool
     integers: list[tuple[str, Value]] = field(default_factory=list)
-    wide: set[int] = field(default_factory=set)  # integers that fill their registers: numbers
+    moves: dict[int, str] = field(default_factory=dict)  # what moved an integer from another register to its own
     floats: list[tuple[str, Value]] = field(default_factory=list)
     stack: list[Value] = field(default_factory=list)
     variadic: int | None = None  # the number of vector registers that it passes, where `al` says one

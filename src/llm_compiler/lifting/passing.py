@@ -51,8 +51,10 @@ def _arguments(graph: Graph, value: Value, choice: Choice, least: int, halves: s
         chosen.append(made_before(graph, value, "trunc", f"i{wide}", item) if wide else item)
     for number, item in enumerate(before[0]):
         if number >= numbers["int"]:
-            copied = number in call.wide
-            wide = (choice.wide or copied) if item.constant is not None else (choice.wide and copied)
+            wide = _is_wide(call.moves.get(number, ""), item, choice)
+            if item.constant is not None and not wide and call.moves.get(number) == "movl":
+                chosen.append(made_before(graph, value, "trunc", "i32", item))
+                continue
             narrow = item.op == "arg" and id(item) in halves
             chosen.append(item if wide else made_before(graph, value, "trunc", "i32", item) if narrow
                           else _passed(graph, value, item, extended=choice.extended))
@@ -62,6 +64,15 @@ def _arguments(graph: Graph, value: Value, choice: Choice, least: int, halves: s
     call.types = known.parameters if known else ()
     if known is not None:
         call.result = known.result
+
+
+def _is_wide(move: str, item: Value, choice: Choice) -> bool:
+    """Whether an argument has 64 bits although 32 say it all. move: what moved it to its register."""
+    if item.constant is None:
+        return choice.wide and move == "movl"
+    if item.constant == 0 and move == "movl":
+        return True  # without optimisation, 0 of 64 bits is one of 32 that is copied
+    return move == "movq" or (choice.wide and move != "movl")
 
 
 def _halves(graph: Graph) -> set[int]:

@@ -164,7 +164,7 @@ def read(text: str, name: str, noreturn: frozenset[str] = frozenset(), *, copied
         elif word == ".p2align":
             align = 1 << int(line.split()[1].strip(","), 0)
         elif word.startswith("."):
-            directives.add(line.split(",")[0] if word in (".hidden", ".globl", ".weak", ".internal") else word)
+            directives.add(line if word in (".hidden", ".globl", ".weak", ".internal") else word)
             if word == ".size":
                 inside = False
             elif held is not None and not inside:
@@ -175,12 +175,20 @@ def read(text: str, name: str, noreturn: frozenset[str] = frozenset(), *, copied
             spill = comment is not None and ("Spill" in raw or "Reload" in raw or "Folded" in raw)
             instructions.append((labels, _instruction(line, spill)))
             labels = []
+    if ".cfi_personality" in directives:
+        raise LiftError("it handles exceptions")
+    if instructions[:1] and any(item.name == "testb" and item.operands == _VARIADIC for _, item in instructions[:_BEGIN]):
+        raise LiftError("it takes a variable number of arguments")
     if not instructions:
         raise LiftError(f"there is no code of {name}")
     if any(not label.startswith(".Lfunc_end") for label in labels):
         instructions.append((labels, Instruction("ud2")))
     blocks = _blocks(instructions, data, noreturn)
     return Code(name, _copied(blocks) if copied else blocks, data, directives)
+
+
+_VARIADIC = (Register("al"), Register("al"))
+_BEGIN = 32  # instructions among which a variadic function asks for its vector registers
 
 
 # --- instructions ----------------------------------------------------------------------------------------------------

@@ -127,6 +127,18 @@ class Graph:
             return args[1]
         if op == "icmp" and args[0] is args[1]:
             return self.const(int(extra in ("eq", "ule", "uge", "sle", "sge")), 1)
+        if op == "icmp" and extra in ("eq", "ne") and args[1].constant == 0:
+            bit = self._bit(args[0])
+            if bit is not None:
+                return bit if extra == "ne" else self.make("xor", "i1", [bit, self.const(1, 1)])
+        return None
+
+    def _bit(self, value: Value) -> Value | None:
+        """What a value that is 0 or 1 is one bit of."""
+        if value.op == "zext" and value.args[0].type == "i1":
+            return value.args[0]
+        if value.op == "and" and value.args[1].constant == 1:
+            return self.make("trunc", "i1", [value.args[0]])
         return None
 
     def _arithmetic(self, op: str, width: int, args: list[Value]) -> Value | None:
@@ -159,6 +171,10 @@ class Graph:
             return self.make("bitcast", f"i{width}", [self.make("fneg", left.args[0].type, left.args)])
         if op == "add" and {left.op, right.op} == {"fs", "symbol"}:
             return self.thread_local(left if left.op == "symbol" else right)
+        if op in ("and", "or", "xor") and left.op == "zext" and left.args[0].type == "i1" and width > 1:
+            second = self.const(1, 1) if two == 1 else right.args[0] if right.op == "zext" else None
+            if second is not None and second.type == "i1":
+                return self.make("zext", f"i{width}", [self.make(op, "i1", [left.args[0], second])])
         if left is right and op in ("xor", "sub"):
             return self.const(0, width)
         if left is right and op in ("and", "or"):
