@@ -30,7 +30,7 @@ _LIMITS = Limits(20.0, 3 << 30)
 _LABEL = re.compile(r"(?<![\w.$])\.L[\w.$]+")
 _SMALL = "function(sroa,early-cse,instcombine,simplifycfg)"
 _LEAST = "function(dce)"
-_CHANGES = ("wide", "copied", "loose", "extended", "full", "turned", "odd", "split", "bools")
+_CHANGES = ("wide", "copied", "loose", "extended", "ends", "full", "turned", "odd", "split", "bools")
 _CHECKED = 2  # texts that are checked where the first is not identical
 _LONGEST = 4096  # lines of assembly
 

@@ -88,7 +88,7 @@ class _Filler:
                 self._end("br", [value], tuple(self.block.successors))
                 return
             elif instruction.name in ("ret", "retq"):
-                self._return()
+                self._return(at)
                 return
             elif instruction.name == "ud2":
                 self._end("trap" if at or not self.block.labels else "unreachable", [], None)
@@ -108,14 +108,17 @@ class _Filler:
         elif self.block.successors:
             self._end("jump", [], tuple(self.block.successors))
         elif not self._call(at, instruction, tail=True):
-            self._return()
+            self._return(at + 1)
 
-    def _return(self) -> None:
+    def _return(self, at: int) -> None:
         place = self.machine.place[0]
         if place:
             raise LiftError("the stack pointer is not where it was when the function returns")
         read = self.graph.read
-        self._end("ret", [read("rax"), read("xmm0"), read("rdx"), *(read(register) for register in SAVED)], None)
+        setter = status(self.machine.code.blocks, self.graph.predecessors, self.index, at, "rax")[1]
+        moves = setter is not None and isinstance(setter.operands[0], Register)
+        move = setter.name if setter is not None and moves else ""
+        self._end("ret", [read("rax"), read("xmm0"), read("rdx"), *(read(register) for register in SAVED)], move)
 
     def _call(self, at: int, instruction: Instruction, *, tail: bool) -> bool:
         """Whether control does not come back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from llm_compiler.lifting.text import REGISTERS, Block, Instruction, Memory, Register, Target
+from llm_compiler.lifting.text import REGISTERS, Block, Code, Instruction, Memory, Register, Target
 from llm_compiler.lifting.values import Value
 
 INTEGERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
@@ -87,7 +87,7 @@ class Call:
 def status(blocks: Sequence[Block], predecessors: Sequence[Sequence[int]], block: int, at: int | None,
            register: str, depth: int = 0) -> tuple[str, Instruction | None]:
     """How a register came to what it holds before the instruction `at` of a block; what set it."""
-    read = at is not None and register in mentioned(blocks[block].code[at])
+    read = at is not None and at < len(blocks[block].code) and register in mentioned(blocks[block].code[at])
     flags = False
     code: Sequence[Instruction] = blocks[block].code[:at]
     for _ in range(_STEPS):
@@ -156,6 +156,18 @@ def _whole(name: str) -> str:
 def target_of(instruction: Instruction) -> Target | None:
     operand = instruction.operands[0]
     return operand if isinstance(operand, Target) else None
+
+
+def last_calls(code: Code) -> frozenset[str]:
+    """Names that are only called at the end of blocks, where code would go on in the next."""
+    last: set[str] = set()
+    others: set[str] = set()
+    for block in code.blocks:
+        for at, instruction in enumerate(block.code):
+            target = target_of(instruction) if instruction.name.startswith("call") else None
+            if target is not None:
+                (last if at + 1 == len(block.code) else others).add(target.name)
+    return frozenset(last - others)
 
 
 def counts(call: Call, *, loose: bool) -> tuple[int, int]:

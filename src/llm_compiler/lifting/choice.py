@@ -22,7 +22,7 @@ class Choice:
     copied: calls at the end of code that several ways lead to are many calls; bools: bytes that are only compared with
     0 have one bit; extended: values that are extended to be passed or returned are so by the convention; full:
     results of calls and what loops carry have 64 bits; odd: a parameter that is not used is a byte; turned: branches
-    ask for the contrary;
+    ask for the contrary; ends: what is only called at the end of blocks does not return;
     result: rax, xmm0 or void. Empty for the likeliest.
     """
 
@@ -35,4 +35,5 @@ class Choice:
     full: bool = False
     odd: bool = False
     turned: bool = False
+    ends: bool = False
     result: str = ""

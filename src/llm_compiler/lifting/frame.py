@@ -17,6 +17,7 @@ _VECTORS = re.compile(r"(?:v?mov(?:ap|up|dq|ntp|ntd)|p[a-z]|"
                       r"(?:add|sub|mul|div|max|min|and|or|xor|andn|sqrt|unpck|shuf|cmp)[a-z]*p[sd]$)")
 _WIDTHS = {"b": 1, "w": 2, "l": 4, "q": 8}
 FIRST_ARGUMENT = 8
+_AREA, _VECTORS_IN_AREA = 176, 48
 GUARD = Memory(40, segment="fs")
 """What a stack protector keeps in the frame."""
 
@@ -46,6 +47,7 @@ class Frame:
     ends: list[int] = field(default_factory=list)
     slots: dict[int, tuple[int, int]] = field(default_factory=dict)
     guards: set[int] = field(default_factory=set)
+    area: int | None = None  # where a variadic function saves its registers
 
     def resolve(self, operand: Memory, place: tuple[int, int | None]) -> int | None:
         """The offset of a memory operand without an index that lies in the frame."""
@@ -61,17 +63,19 @@ class Frame:
         """Decide what is an object and what a slot. split: an object for each address taken, not one for all."""
         self.starts, self.ends, self.slots = [], [], {}
         top = -self.saved
-        mine = sorted({at for at in self.taken if at < 0})
+        mine = sorted({at for at in self.taken if at < 0 and at != self.area})
         lowest = mine[0] if mine else top
         spills: list[tuple[int, int]] = []
         spills = sorted((at, 8) for at in self.guards)
+        if self.area is not None:
+            spills += [(self.area, _AREA)]
         if split:
             spills += sorted({(item.offset, item.size) for item in self.accesses
                               if item.spill and item.offset >= lowest})
             self.starts = [at for at in mine if not any(one <= at < one + size for one, size in spills)]
         elif mine:
-            self.starts = [lowest, *(at + 8 for at in self.guards if lowest < at and any(
-                item.offset > at for item in self.accesses if item.offset < top))]
+            self.starts = [lowest, *(at + size for at, size in spills if lowest < at and any(
+                at + size <= item < top for item in (*mine, *(access.offset for access in self.accesses))))]
         for start in self.starts:
             later = [at for at in (*self.starts, *(at for at, _ in spills)) if at > start] + [max(top, start + 1)]
             self.ends.append(min(later) if start < top else start + 8)
@@ -138,7 +142,7 @@ def width_of(instruction: Instruction) -> int:
     raise LiftError(f"no rule for {instruction}")
 
 
-def recover(blocks: Sequence[Block]) -> Frame:
+def recover(blocks: Sequence[Block], area: Memory | None = None) -> Frame:
     """Raises LiftError when the stack pointer cannot be told."""
     before: list[list[tuple[int, int | None]]] = [[] for _ in blocks]
     todo: list[tuple[int, tuple[int, int | None]]] = [(0, (0, None))]
@@ -169,6 +173,9 @@ def recover(blocks: Sequence[Block]) -> Frame:
                 last = second.operands[-1]
                 at = frame.resolve(last, place) if isinstance(last, Memory) else None
                 frame.guards |= set() if at is None else {at}
+    if area is not None:
+        at = next((frame.resolve(area, place) for place in before[0][::-1]), None)
+        frame.area = None if at is None else at - _VECTORS_IN_AREA
     frame.lowest = min((place[0] for places in before for place in places), default=0)
     return frame
 

@@ -67,7 +67,7 @@ class Instructions(Operands):
             text = f"bitcast <{value.extra} x i1> {found} to {type_}"
         elif op in ("unary", "counted", "zeros", "funnel", "overflow"):
             text = self._intrinsics(value)
-        elif op in ("rmw", "cmpxchg", "fence", "part", "memcpy", "memset"):
+        elif op in ("rmw", "cmpxchg", "fence", "part", "memcpy", "memset", "va_start"):
             text = self._atomic(value)
         elif op == "call":
             self._call(value)
@@ -176,6 +176,10 @@ class Instructions(Operands):
 
     def _atomic(self, value: Value) -> str:
         op, args = value.op, value.args
+        if op == "va_start":
+            name = self._intrinsic("llvm.va_start", "void", "ptr")
+            self.lines.append(f"  call void {name}(ptr {self._use(args[0], 'ptr')})")
+            return ""
         if op == "fence":
             self.lines.append("  fence seq_cst")
             return ""

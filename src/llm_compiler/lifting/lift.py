@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_compiler.lifting.build import build
-from llm_compiler.lifting.calls import NORETURN
+from llm_compiler.lifting.calls import NORETURN, last_calls
 from llm_compiler.lifting.choice import Choice, Returns
 from llm_compiler.lifting.errors import LiftError
 from llm_compiler.lifting.frame import recover
@@ -37,10 +37,13 @@ class Lifting:
         raise LiftError("it reads what a call leaves in registers")
 
     def _once(self, choice: Choice) -> tuple[str, list[str]]:
-        code = read(self._assembly, self._name, self._noreturn, copied=choice.copied)
-        frame = recover(code.blocks)
+        noreturn = self._noreturn
+        if choice.ends:
+            noreturn |= last_calls(read(self._assembly, self._name, noreturn))
+        code = read(self._assembly, self._name, noreturn, copied=choice.copied)
+        frame = recover(code.blocks, code.saved)
         frame.settle(split=choice.split)
-        graph, machine = build(code, frame, self._noreturn)
+        graph, machine = build(code, frame, noreturn)
         results = returned(graph)
         settled = settle(machine, choice if choice.result else replace(choice, result=results[0]))
         return printed(settled), results

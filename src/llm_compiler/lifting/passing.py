@@ -193,6 +193,8 @@ def choose_results(graph: Graph, choice: Choice) -> None:
         if not _set(value, set()):
             raise LiftError(f"it sets no {choice.result}")
     width = effective(values) if index == 0 else 0
+    if width == 32 and any(end.extra == "movq" for end in ends):
+        width = 64
     if index == 0 and choice.extended and all(_is_extended(value) or value.constant is not None for value in values):
         inner = max((bits(_inner(value)) for value in values if value.op == "zext"), default=32)
         for end, value in zip(ends, values, strict=True):

@@ -30,6 +30,9 @@ class _Printer(Instructions):
         settled, graph = self.settled, self.graph
         parameters = []
         for item in settled.parameters:
+            if item == "...":
+                parameters.append("...")
+                continue
             name = self._fresh()
             if isinstance(item, Value):
                 self.names[id(item)] = name

@@ -15,6 +15,7 @@ from llm_compiler.lifting.narrowing import give_types, narrow
 from llm_compiler.lifting.passing import choose_arguments, choose_results
 from llm_compiler.lifting.pointers import pointers_of
 from llm_compiler.lifting.switches import cut_dead_branches, make_switches, merge_ranges
+from llm_compiler.lifting.variadic import find_lists
 from llm_compiler.lifting.values import Graph, Value
 
 
@@ -35,6 +36,8 @@ def settle(machine: Machine, choice: Choice) -> Settled:
     """Raises LiftError; Returns where a register is read that a call has spoilt."""
     graph = machine.graph
     cut_dead_branches(graph)
+    area = machine.frame.area
+    named = None if area is None else find_lists(graph, area)
     make_switches(machine)
     choose_arguments(graph, choice)
     choose_results(graph, choice)
@@ -47,6 +50,10 @@ def settle(machine: Machine, choice: Choice) -> Settled:
     live = live_values(graph)
     _known(machine, graph, live)
     parameters = _parameters(graph, live, choice)
+    if named is not None:
+        if len(parameters) > named or choice.odd:
+            raise LiftError("a variadic function that reads more parameters than it names")
+        parameters += ["i64"] * (named - len(parameters)) + ["..."]
     result = _result_type(graph, choice)
     pointers = pointers_of(graph, live, result)
     return Settled(machine, graph, result, parameters, live, pointers, choice)

@@ -123,6 +123,7 @@ class Code:
     blocks: list[Block]
     data: dict[str, Data]
     directives: set[str]
+    saved: Memory | None = None  # where a variadic function saves its first vector register
 
 
 def read(text: str, name: str, noreturn: frozenset[str] = frozenset(), *, copied: bool = False) -> Code:
@@ -177,14 +178,32 @@ def read(text: str, name: str, noreturn: frozenset[str] = frozenset(), *, copied
             labels = []
     if ".cfi_personality" in directives:
         raise LiftError("it handles exceptions")
-    if instructions[:1] and any(item.name == "testb" and item.operands == _VARIADIC for _, item in instructions[:_BEGIN]):
-        raise LiftError("it takes a variable number of arguments")
+    area = _without_vectors(instructions)
     if not instructions:
         raise LiftError(f"there is no code of {name}")
     if any(not label.startswith(".Lfunc_end") for label in labels):
         instructions.append((labels, Instruction("ud2")))
     blocks = _blocks(instructions, data, noreturn)
-    return Code(name, _copied(blocks) if copied else blocks, data, directives)
+    return Code(name, _copied(blocks) if copied else blocks, data, directives, area)
+
+
+def _without_vectors(instructions: list[tuple[list[str], Instruction]]) -> Memory | None:
+    """Take out of a variadic function what saves its vector registers; where the first goes, None in another one."""
+    for at, (_, item) in enumerate(instructions[:_BEGIN]):
+        if item.name.startswith("call") or item.operands[-1:] in ((Register("rax"),), (Register("eax"),)):
+            return None
+        if item.name == "testb" and item.operands == _VARIADIC:
+            end = at + 2
+            while instructions[end][1].name == "movaps":
+                end += 1
+            first = instructions[at + 2][1].operands
+            if instructions[at + 1][1].name != "je" or end != at + 10 or first[0] != Register("xmm0") or not isinstance(first[1], Memory):
+                raise LiftError("it takes a variable number of arguments in another way")
+            labels = instructions[at][0]
+            del instructions[at:end]
+            instructions[at] = ([*labels, *instructions[at][0]], instructions[at][1])
+            return first[1]
+    return None
 
 
 _VARIADIC = (Register("al"), Register("al"))

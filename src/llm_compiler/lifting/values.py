@@ -11,7 +11,7 @@ from typing import Any
 from llm_compiler.lifting.errors import LiftError
 
 EFFECTS = frozenset({"store", "call", "ret", "br", "switch", "unreachable", "rmw", "cmpxchg", "fence", "trap", "memcpy",
-                     "memset", "ijmp"})
+                     "memset", "ijmp", "va_start"})
 SYMMETRIC = frozenset({"add", "mul", "and", "or", "xor"})
 
 
