@@ -116,7 +116,7 @@ class _Filler:
             raise LiftError("the stack pointer is not where it was when the function returns")
         read = self.graph.read
         setter = status(self.machine.code.blocks, self.graph.predecessors, self.index, at, "rax")[1]
-        moves = setter is not None and isinstance(setter.operands[0], Register)
+        moves = setter is not None and isinstance((*setter.operands, None)[0], Register)
         move = setter.name if setter is not None and moves else ""
         self._end("ret", [read("rax"), read("xmm0"), read("rdx"), *(read(register) for register in SAVED)], move)
 

@@ -30,6 +30,9 @@ class Lifting:
         for _ in range(_TRIES):
             try:
                 return self._once(choice)
+            except (AttributeError, IndexError, KeyError, RecursionError, ValueError) as error:
+                # Text is taken apart as compilers write it; what is written otherwise ends here.
+                raise LiftError(f"code of another form than compilers make ({type(error).__name__})") from error
             except Returns as error:
                 if not error.name or error.name in self._noreturn:
                     break

@@ -15,8 +15,8 @@ from llm_compiler.lifting.narrowing import give_types, narrow
 from llm_compiler.lifting.passing import choose_arguments, choose_results
 from llm_compiler.lifting.pointers import pointers_of
 from llm_compiler.lifting.switches import cut_dead_branches, make_switches, merge_ranges
-from llm_compiler.lifting.variadic import find_lists
 from llm_compiler.lifting.values import Graph, Value
+from llm_compiler.lifting.variadic import find_lists
 
 
 @dataclass

@@ -197,7 +197,8 @@ def _without_vectors(instructions: list[tuple[list[str], Instruction]]) -> Memor
             while instructions[end][1].name == "movaps":
                 end += 1
             first = instructions[at + 2][1].operands
-            if instructions[at + 1][1].name != "je" or end != at + 10 or first[0] != Register("xmm0") or not isinstance(first[1], Memory):
+            if instructions[at + 1][1].name != "je" or end != at + 10 or first[0] != Register("xmm0") or not isinstance(
+                    first[1], Memory):
                 raise LiftError("it takes a variable number of arguments in another way")
             labels = instructions[at][0]
             del instructions[at:end]
