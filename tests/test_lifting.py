@@ -49,9 +49,13 @@ int thread(void) { return ++mine; }
 void back(int (*f)(int), int n) { if (n) stop(f(n)); }
 short narrow(short a, signed char b) { return a * b; }
 void clear(long *p) { p[0] = 0; p[1] = -1; }
+int vprint(const char *, __builtin_va_list);
+void tell(int level, const char *text, ...) {
+  __builtin_va_list list; __builtin_va_start(list, text); if (level) vprint(text, list); __builtin_va_end(list);
+}
 """
 NAMES = ("combine", "keep", "relay", "greet", "below", "look", "choose", "scale", "half", "adler", "local", "field",
-         "make", "rotate", "swap", "divide", "swapped", "thread", "back", "narrow", "clear")
+         "make", "rotate", "swap", "divide", "swapped", "thread", "back", "narrow", "clear", "tell")
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,27 @@ def test_nothing_is_promised_that_the_code_does_not_show() -> None:
     found = text("shll %cl, %edi\nmovl %edi, %eax\nincl %eax\nretq".replace("shll %cl", "movl %esi, %ecx\nshll %cl"))
     assert "and i32" in found and ", 31" in found  # as the machine does
     assert not any(word in found for word in (" nsw ", " nuw ", " inbounds ", " exact "))
+
+
+def test_an_address_is_a_pointer_wherever_it_goes() -> None:
+    found = text("movq 8(%rdi), %rax\nmovq %rax, %rcx\n.L1:\nmovq (%rcx), %rcx\ntestq %rcx, %rcx\njne .L1\nretq")
+    assert "phi ptr" in found and "icmp eq ptr" in found and "inttoptr" not in found
+
+
+def test_slots_that_nobody_else_sees_are_no_memory() -> None:
+    found = text("movq %rdi, -8(%rsp)\nmovl %esi, -12(%rsp)\nmovq -8(%rsp), %rax\nmovl -12(%rsp), %ecx\n"
+                 "movl %ecx, (%rax)\nretq", result="void")
+    assert "alloca" not in found and "store i32 %v2, ptr %v1" in found
+
+
+def test_a_jump_through_a_table_is_a_switch() -> None:
+    code = ("cmpl $2, %edi\nja .L1\nmovl %edi, %eax\nleaq .LJTI0_0(%rip), %rcx\nmovslq (%rcx,%rax,4), %rax\n"
+            "addq %rcx, %rax\njmpq *%rax\n.L2:\nmovl $7, %eax\nretq\n.L3:\nmovl $9, %eax\nretq\n.L1:\n"
+            "xorl %eax, %eax\nretq\n.section .rodata\n.LJTI0_0:\n.long .L2-.LJTI0_0\n.long .L1-.LJTI0_0\n"
+            ".long .L3-.LJTI0_0")
+    found = text(code)
+    assert "switch i32 %v1, label %b5 [ i32 0, label %b2 i32 2, label %b3 ]" in found.replace("%b4", "%b5") or (
+        "switch i32 %v1" in found and "i32 1, label" not in found)
 
 
 def test_a_result_that_is_left_over_is_one_choice_of_two() -> None:
