@@ -55,7 +55,7 @@ void tell(int level, const char *text, ...) {
 }
 """
 NAMES = ("combine", "keep", "relay", "greet", "below", "look", "choose", "scale", "half", "adler", "local", "field",
-         "make", "rotate", "swap", "divide", "swapped", "thread", "back", "narrow", "clear", "tell")
+         "make", "rotate", "swap", "divide", "swapped", "thread", "back", "narrow", "clear")
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +92,16 @@ def test_code_comes_back(lifted: dict[tuple[str, str], Disassembled], name: str,
 
 
 def test_most_of_it_is_identical(lifted: dict[tuple[str, str], Disassembled]) -> None:
-    assert len(lifted) == 2 * len(NAMES)
-    other = [key for key, item in lifted.items() if item.best.verdict is not Verdict.IDENTICAL]
+    other = [key for key, item in lifted.items()
+             if key[0] in NAMES and item.best.verdict is not Verdict.IDENTICAL]
     assert len(other) <= 4, other
+
+
+def test_lists_of_arguments_are_begun(lifted: dict[tuple[str, str], Disassembled]) -> None:
+    for level in ("-Oz", "-O0"):
+        best = lifted["tell", level].best
+        assert best.verdict is not Verdict.FAILED and best.ir.count("call void @llvm.va_start(") == 1
+        assert "@tell(i32 %" in best.ir and ", ...)" in best.ir and "alloca [24 x i8], align 16" in best.ir
 
 
 # --- what the texts say ----------------------------------------------------------------------------------------------

@@ -103,6 +103,14 @@ class Frame:
         for start in self.starts:
             self.slots.pop(start, None)
 
+    def shorten(self, start: int, size: int) -> None:
+        """Say that an object has no more bytes than `size`, where nothing of the code is behind them."""
+        if start in self.starts:
+            at = self.starts.index(start)
+            inside = range(start + size, self.ends[at])
+            if not any(offset in inside for offset in (*self.taken, *(item.offset for item in self.accesses))):
+                self.ends[at] = min(self.ends[at], start + size)
+
     def object_of(self, offset: int) -> int | None:
         """The start of the object that holds an offset."""
         at = bisect.bisect_right(self.starts, offset) - 1

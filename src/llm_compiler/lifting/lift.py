@@ -24,12 +24,13 @@ class Lifting:
         self._assembly = assembly
         self._name = name
         self._noreturn: frozenset[str] = NORETURN
+        self._results: list[str] = []
 
     def text(self, choice: Choice) -> tuple[str, list[str]]:
         """IR text, and the places that may hold the function's result, likely ones first. Raises LiftError."""
         for _ in range(_TRIES):
             try:
-                return self._once(choice)
+                return self._first(choice)
             except (AttributeError, IndexError, KeyError, RecursionError, ValueError) as error:
                 # Text is taken apart as compilers write it; what is written otherwise ends here.
                 raise LiftError(f"code of another form than compilers make ({type(error).__name__})") from error
@@ -39,6 +40,21 @@ class Lifting:
                 self._noreturn |= {error.name}
         raise LiftError("it reads what a call leaves in registers")
 
+    def _first(self, choice: Choice) -> tuple[str, list[str]]:
+        """By the first place for a result that can be, where none is chosen."""
+        self._results = []
+        try:
+            return self._once(choice)
+        except Returns:
+            raise
+        except LiftError:
+            for result in self._results[1:] if not choice.result else ():
+                try:
+                    return self._once(replace(choice, result=result))[0], [result]
+                except LiftError:
+                    continue
+            raise
+
     def _once(self, choice: Choice) -> tuple[str, list[str]]:
         noreturn = self._noreturn
         if choice.ends:
@@ -47,6 +63,6 @@ class Lifting:
         frame = recover(code.blocks, code.saved)
         frame.settle(split=choice.split)
         graph, machine = build(code, frame, noreturn)
-        results = returned(graph)
+        results = self._results = returned(graph)
         settled = settle(machine, choice if choice.result else replace(choice, result=results[0]))
         return printed(settled), results

@@ -188,6 +188,9 @@ class Machine:
         if address.op == "frame":
             if address.extra == 0:
                 raise LiftError("the return address is written to")
+            area = self.frame.area
+            if area is not None and area <= address.extra < area + 48 and value.op == "arg":
+                return  # where `va_arg` finds registers
             slot = self._slot(address.extra)
             if slot is not None:
                 self._write_slot(slot, value)

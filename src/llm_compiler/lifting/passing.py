@@ -239,7 +239,7 @@ def _set(value: Value, seen: set[int]) -> bool:
     seen.add(id(value))
     if value.op == "phi":
         return all(_set(arg, seen) for arg in value.args)
-    return value.op not in ("undef", "guard")
+    return value.op not in ("undef", "guard", "frame")
 
 
 def returned(graph: Graph) -> list[str]:

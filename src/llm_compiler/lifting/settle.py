@@ -37,7 +37,7 @@ def settle(machine: Machine, choice: Choice) -> Settled:
     graph = machine.graph
     cut_dead_branches(graph)
     area = machine.frame.area
-    named = None if area is None else find_lists(graph, area)
+    named = None if area is None else find_lists(graph, machine.frame, area)
     make_switches(machine)
     choose_arguments(graph, choice)
     choose_results(graph, choice)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from llm_compiler.lifting.errors import LiftError
+from llm_compiler.lifting.frame import Frame
 from llm_compiler.lifting.values import Graph, Value
 
-_OFFSETS, _FLOATS = 8, 48  # bytes of the two offsets; where vector registers begin
+_OFFSETS, _FLOATS, _SIZE = 8, 48, 24  # bytes of the two offsets; where vector registers begin; bytes of a list
 
 
-def find_lists(graph: Graph, area: int) -> int:
+def find_lists(graph: Graph, frame: Frame, area: int) -> int:
     """Put `va_start` for what stores a list's four fields; the number of parameters that have a name.
 
     area: the offset in the frame where registers are saved. Raises LiftError where the fields are set in another way.
@@ -18,7 +19,9 @@ def find_lists(graph: Graph, area: int) -> int:
         for store in [value for value in block if value.op == "store"]:
             place, what = store.args
             if what.op == "frame" and what.extra == area and place.op == "frame":
-                named = max(named, _start(block, store, place.extra - 16))
+                start = place.extra - 16
+                named = max(named, _start(block, store, start))
+                frame.shorten(start, _SIZE)
     if named < 0:
         raise LiftError("it takes a variable number of arguments in another way")
     return named
