@@ -21,7 +21,7 @@ def execute(machine: Machine, instruction: Instruction) -> bool:
     name = instruction.name
     if instruction.prefix == "lock" or name.startswith("xchg"):
         return locked(machine, instruction)
-    if instruction.prefix:
+    if instruction.prefix and not name.startswith("bsf"):  # which is tzcnt's code, for what is not 0
         return string(machine, instruction)
     if name == "movq" and any(isinstance(item, Register) and item.name.startswith("xmm")
                               for item in instruction.operands):
