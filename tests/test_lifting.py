@@ -151,6 +151,16 @@ def test_a_result_that_is_left_over_is_one_choice_of_two() -> None:
     assert "define dso_local void @f" in text(code, result="void")
 
 
+def test_a_loop_that_begins_with_the_function() -> None:
+    found = text("decq %rdi\njne f\nretq", result="void")
+    assert "phi i64" in found and "br label %b1" in found
+
+
+def test_strings_are_set() -> None:
+    found = text("movq %rsi, %rcx\nxorl %eax, %eax\nrep;stosb %al, %es:(%rdi)\nretq", result="void")
+    assert "call void @llvm.memset.p0.i64(ptr %v1, i8 0, i64 %v2, i1 false)" in found
+
+
 def test_flags_meet_conditions() -> None:
     found = text("cmpl %esi, %edi\nsetb %al\nretq")
     assert "icmp ult i32 %v1, %v2" in found

@@ -50,7 +50,7 @@ def disassemble(
         help="Write the IR to a file; of several functions to a folder, NAME.ll each.")] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Print a JSON object for each function.")] = False,
 ) -> int:
-    """Lift functions to IR by rules, or ask a model for it, and check it.
+    """Lift functions to IR, by rules or a model, and check it.
 
     The IR is lowered back. identical: it gives the same code. equivalent: other code, which did the same on all inputs
     that were run (assembly for x86-64). Exit codes: 0 all functions are one of these, 1 some are not, 2 misuse.

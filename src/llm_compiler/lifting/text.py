@@ -17,7 +17,7 @@ REGISTERS = {name: (family[0], bits, shift) for family in _FAMILIES
 """Of a general register: the whole one, bits, and the first bit in it."""
 
 _LABEL = re.compile(r'([A-Za-z_.$][\w.$@]*|"[^"]+"):(.*)$')
-_MEMORY = re.compile(r"(?:%(fs|gs):)?([^()%]*)(?:\(([^)]*)\))?$")
+_MEMORY = re.compile(r"(?:%(?:(fs|gs)|[de]s):)?([^()%]*)(?:\(([^)]*)\))?$")
 _SYMBOL = re.compile(r'((?:"[^"]+"|[A-Za-z_.$][\w.$]*))(?:@(\w+))?((?:[+-]\d+)*)$')
 _SPLIT = re.compile(r',\s*(?![^(]*\))')
 _COMMENT = re.compile(r'^((?:[^"#]|"(?:[^"\\]|\\.)*")*)#.*$')
@@ -216,10 +216,10 @@ _BEGIN = 32  # instructions among which a variadic function asks for its vector 
 
 def _instruction(line: str, spill: bool) -> Instruction:
     prefix = ""
-    words = line.split(None, 1)
-    while words[0].rstrip(";") in _PREFIXES and len(words) > 1:
-        prefix = words[0].rstrip(";")
-        words = words[1].lstrip(";").split(None, 1)
+    words = line.replace(";", " ", 1).split(None, 1)
+    while words[0] in _PREFIXES and len(words) > 1:
+        prefix = words[0]
+        words = words[1].split(None, 1)
     name = words[0]
     if len(words) == 1:
         return Instruction(name, (), prefix, False, spill)
@@ -307,7 +307,12 @@ def _blocks(instructions: list[tuple[list[str], Instruction]], data: dict[str, D
             block.successors = [places[target.name], index + 1]
         elif not end.ends and not _leaves(end, noreturn) and index + 1 < len(blocks):
             block.successors = [index + 1]
-    return blocks + tails
+    blocks += tails
+    if any(0 in block.successors for block in blocks):  # IR has no way back to the first block
+        for block in blocks:
+            block.successors = [item + 1 for item in block.successors]
+        blocks.insert(0, Block([], [Instruction("nop")], [1]))
+    return blocks
 
 
 def _copied(blocks: list[Block]) -> list[Block]:
