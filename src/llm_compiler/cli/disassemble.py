@@ -1,4 +1,4 @@
-"""`llmc disassemble`: a model gives the IR of assembly or machine code; answers are lowered back and compared."""
+"""`llmc disassemble`: rules or a model give the IR of assembly or machine code; it is lowered back and compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def disassemble(
         metavar="INPUT", show_default=False, help="Assembly (.s), an object (.o) or a linked ELF file.")],
     model: Annotated[str | None, typer.Option(
         metavar="MODEL", show_default=False,
-        help="A GGUF file, a folder of transformers' or OpenVINO's, or a server, http://HOST:PORT/v1.")] = None,
+        help="A GGUF file, a folder of transformers' or OpenVINO's, or a server, http://HOST:PORT/v1; rules, and no "
+             "model, unless said.")] = None,
     tokenizer: Annotated[Path | None, typer.Option(
         metavar="FILE", show_default=False,
         help="The tokenizer.json of a GGUF file, where none lies beside it.")] = None,
@@ -49,7 +50,7 @@ def disassemble(
         help="Write the IR to a file; of several functions to a folder, NAME.ll each.")] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Print a JSON object for each function.")] = False,
 ) -> int:
-    """Ask a model for the IR of functions, and check it.
+    """Lift functions to IR, by rules or a model, and check it.
 
     The IR is lowered back. identical: it gives the same code. equivalent: other code, which did the same on all inputs
     that were run (assembly for x86-64). Exit codes: 0 all functions are one of these, 1 some are not, 2 misuse.
@@ -57,15 +58,17 @@ def disassemble(
     from llm_compiler.inference.backend import backend_for
     from llm_compiler.inference.disassembly import disassemble as ask
     from llm_compiler.inference.functions import read_functions
+    from llm_compiler.inference.rules import RULES, Rules
 
     found = read_functions(source, functions or ())
     several = len(found) > 1
     good = done = 0
-    with backend_for("disassembly", model, tokenizer=tokenizer, name=model_name, form=form, context=context,
-                     threads=threads) as backend:
+    with Rules() if model in (None, RULES) else backend_for(
+            "disassembly", model, tokenizer=tokenizer, name=model_name, form=form, context=context,
+            threads=threads) as answers:
         if output is not None and several:
             _make(output)
-        for item in ask(found, backend, samples=samples, temperature=temperature, seed=seed, run=not no_run):
+        for item in ask(found, answers, samples=samples, temperature=temperature, seed=seed, run=not no_run):
             done += 1
             good += item.best.verdict.good
             if json_lines:

@@ -198,17 +198,21 @@ def disassembly(
     seed: _Seed = 0,
     as_json: _Json = False,
 ) -> int:
-    """Lower a model's IR back and compare it with the code that it was asked about."""
+    """Lower the IR of a model, or of the rules when none is named, back and compare it with the original code."""
     _need(datasets=inputs, modules=("sacrebleu",))
     from llm_compiler.evaluation import disassembly as task
+    from llm_compiler.inference.rules import RULES, Rules
 
-    if model is None:
-        raise InputError("name the model to evaluate with --model")
+    model = model or RULES
     chosen = {"style": _chosen("--styles", styles, ("assembly", "listing")),
               "codegen": _chosen("--levels", levels, ("O0", "Oz"))}
     options = task.DisassemblyOptions(samples, execute, seed)
     suite = _suite(inputs, task.TASK, split, limit, seed, where=chosen, columns=["target", "codegen", "style"],
                    suffixes=task.SUFFIXES)
+    if model == RULES:
+        with Rules() as rules:
+            return _made(task.TASK, output, suite, seed, {**options.parameters(), **chosen}, model, None,
+                         lambda run, progress: task.evaluate(run, suite, options, rules, progress), as_json)
     backend = _backend(task.TASK, model, tokenizer, name, form, context)
     assert backend is not None
     return _made(task.TASK, output, suite, seed, {**options.parameters(), **chosen}, model, backend,

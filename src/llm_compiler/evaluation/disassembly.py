@@ -1,4 +1,4 @@
-"""Disassembly: how many of a model's answers lower back, to how close or to the very same code, and which do the same.
+"""Disassembly: how many answers lower back, to how close or to the very same code, and which do the same.
 
 The reference's round trip: an answer that lowers back to assembly; its BLEU and exact match are of that assembly.
 """
@@ -24,6 +24,7 @@ from llm_compiler.inference.backend import Backend
 from llm_compiler.inference.cutting import cut
 from llm_compiler.inference.disassembly import Checked, Disassembled, Verdict, disassemble
 from llm_compiler.inference.functions import Function, read_functions
+from llm_compiler.inference.rules import Rules
 from llm_compiler.llvm.job import Limits
 from llm_compiler.llvm.worker import WorkerPool
 from llm_compiler.models.engine import Engine, EngineError, Sample
@@ -78,12 +79,14 @@ class _Listening:
         self._engine.close()
 
 
-def evaluate(run: Run, suite: Suite, options: DisassemblyOptions, backend: Backend,
+def evaluate(run: Run, suite: Suite, options: DisassemblyOptions, source: Backend | Rules,
              on_progress: Callable[[int, int], None] = lambda done, count: None) -> None:
     """A record for each function that the run lacks. Raises EngineError when the model cannot be run any more."""
-    listening = _Listening(backend.engine)
+    listening = _Listening(source.engine) if isinstance(source, Backend) else None
+    if listening is not None and isinstance(source, Backend):
+        source = replace(source, engine=listening)
     with WorkerPool(1, _LIMITS) as pool, tempfile.TemporaryDirectory(prefix="eval-") as name:
-        judge = _Judge(options, replace(backend, engine=listening), listening, pool, Path(name))
+        judge = _Judge(options, source, listening, pool, Path(name))
         for count, item in enumerate(suite.read(), 1):
             if item.path is None:
                 if item.key not in run:
@@ -96,8 +99,8 @@ def evaluate(run: Run, suite: Suite, options: DisassemblyOptions, backend: Backe
 @dataclass
 class _Judge:
     options: DisassemblyOptions
-    backend: Backend
-    listening: _Listening
+    source: Backend | Rules
+    listening: _Listening | None
     pool: WorkerPool
     folder: Path
 
@@ -164,9 +167,10 @@ class _Judge:
     def _asked(self, function: Function) -> tuple[str, dict[str, Any], Checked | None]:
         """Status, what goes into the record, and the best answer where it lowers back."""
         options = self.options
-        self.listening.heard.clear()
+        if self.listening is not None:
+            self.listening.heard.clear()
         try:
-            [found] = disassemble([function], self.backend, samples=options.samples, seed=options.seed,
+            [found] = disassemble([function], self.source, samples=options.samples, seed=options.seed,
                                   run=options.execute)
         except EngineError as error:
             if not asking.is_refusal(error):
@@ -183,10 +187,10 @@ class _Judge:
 
     def _status(self, found: Disassembled) -> str:
         """Why there is no code to compare."""
-        heard = self.listening.heard
-        if found.best.verdict is Verdict.TOO_LONG or not heard:
+        heard = self.listening.heard if self.listening is not None else []
+        if found.best.verdict is Verdict.TOO_LONG or not heard or isinstance(self.source, Rules):
             return str(found.best.verdict)
-        codes = [self.backend.code(sample) for sample in heard]
+        codes = [self.source.code(sample) for sample in heard]
         if any(isinstance(code, Code) and not code.truncated and sample.finished
                for code, sample in zip(codes, heard, strict=True)):
             return str(found.best.verdict)

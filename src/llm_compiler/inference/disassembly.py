@@ -1,4 +1,4 @@
-"""Disassembly by a model: each answer is lowered back and compared with the code that it was asked about.
+"""Disassembly by a model or by rules: each answer is lowered back and compared with the code that it was asked about.
 
 identical: lowered back, it is the same code, to the last constant it refers to. equivalent: it is other code, which did
 the same on every input that was run, in every block of both. differs, failed: anything else.
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from llm_compiler.errors import InputError, LlmcError
 from llm_compiler.inference import roundtrip
@@ -218,49 +218,106 @@ def _first(ours: Sequence[str], theirs: Sequence[str]) -> str:
 # --- asking ----------------------------------------------------------------------------------------------------------
 
 
-def disassemble(functions: Sequence[Function], backend: Backend, *, samples: int = 1, temperature: float | None = None,
-                seed: int = 0, run: bool = True) -> Iterator[Disassembled]:
-    """Ask for the IR of each function and check the answers, in order.
+@dataclass(frozen=True)
+class Proposal:
+    """An answer to be checked: IR text, or its compact form. told: what is known of it without a check.
 
-    The first answer is the most likely one, unless `temperature` is given; further ones are sampled when it is not
-    identical. Raises EngineError when the model cannot be run.
+    prompt_tokens: of the question that it answers.
+    """
+
+    code: str = ""
+    compact: bool = False
+    told: Checked | None = None
+    prompt_tokens: int = 0
+
+
+class Proposer(Protocol):
+    """What gives answers: a model, or rules."""
+
+    def proposals(self, function: Function) -> Iterator[Proposal]:
+        """Answers for a function, the likelier first; not asked for any more behind one that is identical.
+
+        Raises EngineError when it cannot be run.
+        """
+
+
+def disassemble(functions: Sequence[Function], source: Backend | Proposer, *, samples: int = 1,
+                temperature: float | None = None, seed: int = 0, run: bool = True) -> Iterator[Disassembled]:
+    """Get the IR of each function and check the answers, in order.
+
+    samples, temperature: of a model. The first answer is the most likely one, unless `temperature` is given; further
+    ones are sampled when it is not identical. Raises EngineError when the model cannot be run.
     """
     if samples < 1:
         raise InputError("at least one sample is needed")
     if temperature is not None and temperature < 0:
         raise InputError("a temperature is not negative")
+    proposer = _Asking(source, samples, temperature, seed) if isinstance(source, Backend) else source
     with Checker(run=run, seed=seed) as checker:
         for function in functions:
-            yield _one(function, backend, checker, samples, temperature, seed)
+            yield _one(function, proposer, checker)
 
 
-def _one(function: Function, backend: Backend, checker: Checker, samples: int, temperature: float | None,
-         seed: int) -> Disassembled:
+def _one(function: Function, proposer: Proposer, checker: Checker) -> Disassembled:
     started = time.monotonic()
-    compact = backend.form is Form.COMPACT
-    prompt = backend.prompt(function.prompt(compact=compact))
-    length, context = backend.engine.count(prompt), backend.engine.context
-    tokens = min(context - length, max(_LEAST_ANSWER, 4 * length))
-    if tokens < max(_LEAST_ANSWER, length // 2):
-        reason = f"its prompt has {length} tokens, the model takes {context} with the answer"
-        return Disassembled(function.name, function.target, Checked(Verdict.TOO_LONG, reason), 0, length)
-    best: Checked | None = None
-    seen: set[str] = set()
-    for number, warmth in _rounds(samples, temperature):
-        try:
-            answers = backend.engine.complete(prompt, samples=number, tokens=tokens, temperature=warmth, seed=seed)
-        except InputError as error:  # where `count` is an estimate
-            return Disassembled(function.name, function.target, Checked(Verdict.TOO_LONG, str(error)), 0, length)
-        for sample in answers:
-            if sample.text in seen or (best is not None and best.verdict is Verdict.IDENTICAL):
-                continue
-            seen.add(sample.text)
-            found = _checked(function, backend, checker, sample, compact)
-            best = found if best is None or found.key < best.key else best
-        if best is not None and best.verdict is Verdict.IDENTICAL:
+    best = Checked(Verdict.FAILED, "the model gave no answer")
+    answers = length = 0
+    for proposal in proposer.proposals(function):
+        length = proposal.prompt_tokens
+        found = proposal.told or _checked(function, checker, proposal)
+        answers += found.verdict is not Verdict.TOO_LONG
+        best = found if answers < 2 or found.key < best.key else best
+        if best.verdict is Verdict.IDENTICAL:
             break
-    return Disassembled(function.name, function.target, best or Checked(Verdict.FAILED, "the model gave no answer"),
-                        len(seen), length, time.monotonic() - started)
+    return Disassembled(function.name, function.target, best, answers, length, time.monotonic() - started)
+
+
+def _checked(function: Function, checker: Checker, proposal: Proposal) -> Checked:
+    try:
+        return checker.check(function, proposal.code, compact=proposal.compact)
+    except LlmcError as error:
+        return Checked(Verdict.FAILED, f"the original cannot be read: {error}")
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """A model that is asked."""
+
+    backend: Backend
+    samples: int
+    temperature: float | None
+    seed: int
+
+    def proposals(self, function: Function) -> Iterator[Proposal]:
+        backend = self.backend
+        compact = backend.form is Form.COMPACT
+        prompt = backend.prompt(function.prompt(compact=compact))
+        length, context = backend.engine.count(prompt), backend.engine.context
+        tokens = min(context - length, max(_LEAST_ANSWER, 4 * length))
+        if tokens < max(_LEAST_ANSWER, length // 2):
+            reason = f"its prompt has {length} tokens, the model takes {context} with the answer"
+            yield Proposal(told=Checked(Verdict.TOO_LONG, reason), prompt_tokens=length)
+            return
+        seen: set[str] = set()
+        for number, warmth in _rounds(self.samples, self.temperature):
+            try:
+                answers = backend.engine.complete(prompt, samples=number, tokens=tokens, temperature=warmth,
+                                                  seed=self.seed)
+            except InputError as error:  # where `count` is an estimate
+                yield Proposal(told=Checked(Verdict.TOO_LONG, str(error)), prompt_tokens=length)
+                return
+            for sample in answers:
+                if sample.text not in seen:
+                    seen.add(sample.text)
+                    yield self._proposal(sample, compact, length)
+
+    def _proposal(self, sample: Sample, compact: bool, length: int) -> Proposal:
+        code = self.backend.code(sample)
+        if isinstance(code, Unparsed):
+            return Proposal(told=Checked(Verdict.FAILED, code.reason), prompt_tokens=length)
+        if code.truncated:
+            return Proposal(told=Checked(Verdict.FAILED, "the answer is cut off"), prompt_tokens=length)
+        return Proposal(code.text, compact, None, length)
 
 
 def _rounds(samples: int, temperature: float | None) -> list[tuple[int, float]]:
@@ -268,15 +325,3 @@ def _rounds(samples: int, temperature: float | None) -> list[tuple[int, float]]:
     if temperature is not None:
         return [(samples if temperature else 1, temperature)]
     return [(1, 0.0), (samples - 1, _SAMPLED)] if samples > 1 else [(1, 0.0)]
-
-
-def _checked(function: Function, backend: Backend, checker: Checker, sample: Sample, compact: bool) -> Checked:
-    code = backend.code(sample)
-    if isinstance(code, Unparsed):
-        return Checked(Verdict.FAILED, code.reason)
-    if code.truncated:
-        return Checked(Verdict.FAILED, "the answer is cut off")
-    try:
-        return checker.check(function, code.text, compact=compact)
-    except LlmcError as error:
-        return Checked(Verdict.FAILED, f"the original cannot be read: {error}")
