@@ -365,13 +365,15 @@ def _made(task: str, output: Path, suite: Suite | None, seed: int, arguments: Ma
     """Make the run, or what is left of it, and its report. Exit code 1 when the model was lost on the way."""
     from llm_compiler.evaluation.report import report_of
     from llm_compiler.evaluation.runs import Run, read
+    from llm_compiler.inference.backend import EMBEDDED
+    from llm_compiler.inference.rules import RULES
     from llm_compiler.models.engine import EngineError, fingerprint
 
     decides: dict[str, Any] = {**arguments, "model": model, "label": _label(model)}
     if backend is not None:
         decides |= {"form": str(backend.form), "context": backend.engine.context,
                     "fingerprint" if backend.files else "server": backend.identity}
-    elif model is not None:
+    elif model not in (None, EMBEDDED, RULES):
         decides["fingerprint"] = fingerprint(Path(model.rpartition(":")[0] if ".py:" in model else model))
     about: dict[str, Any] = {"command": sys.argv[1:]}
     if suite is not None:
