@@ -156,6 +156,10 @@ def test_a_loop_that_begins_with_the_function() -> None:
     assert "phi i64" in found and "br label %b1" in found
 
 
+def test_alignment_as_gcc_writes_it() -> None:
+    assert "phi i64" in text(".L1:\n.p2align 4,,10\n.p2align 3\ndecq %rdi\njne .L1\nretq", result="void")
+
+
 def test_strings_are_set() -> None:
     found = text("movq %rsi, %rcx\nxorl %eax, %eax\nrep;stosb %al, %es:(%rdi)\nretq", result="void")
     assert "call void @llvm.memset.p0.i64(ptr %v1, i8 0, i64 %v2, i1 false)" in found

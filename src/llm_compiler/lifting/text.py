@@ -163,7 +163,7 @@ def read(text: str, name: str, noreturn: frozenset[str] = frozenset(), *, copied
             section = line.split(None, 1)[-1] if word == ".section" else word
             inside, held, align = False, None, 1
         elif word == ".p2align":
-            align = 1 << int(line.split()[1].strip(","), 0)
+            align = 1 << int(line.split()[1].split(",")[0], 0)
         elif word.startswith("."):
             directives.add(line if word in (".hidden", ".globl", ".weak", ".internal") else word)
             if word == ".size":
