@@ -5,7 +5,6 @@ Bytes and relocations are the file's: jumps get labels, references their names, 
 
 from __future__ import annotations
 
-import bisect
 import re
 import struct
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ _IMMEDIATE = re.compile(r"\$-?\d+")
 _WIDTHS = {"b": 8, "w": 16, "l": 32, "q": 64}
 _PADDING = ("nop", "int3", "data16", "cs nop", "xchgw %ax, %ax")
 _HANDLERS = ("_Unwind_Resume", "__cxa_begin_catch", "__cxa_end_catch")
-_NOBITS, _OBJECT, _NO_SIZE = 8, 1, 0
+_NOBITS, _OBJECT = 8, 1
 _WRITE, _EXECUTABLE = 1, 4
 _R64, _PC32, _PLT32, _R32, _R32S, _GOTTPOFF, _TPOFF32 = 1, 2, 4, 10, 11, 22, 23
 _GOT = (9, 41, 42)
@@ -107,7 +106,8 @@ class _Translation:
                 out += self._data(constant)
         out += ["\t.text"] + ([] if self._code.symbol.local else [f"\t.globl\t{name}"])
         out += [f"\t.type\t{name},@function", f"{name}:"]
-        if any(section.name == ".eh_frame" for section in self._code.image.sections):
+        frames = any(section.name == ".eh_frame" for section in self._code.image.sections)
+        if frames:
             out.append("\t.cfi_startproc")
         labels = {at: f".LBB0_{number}" for number, at in enumerate(sorted(self._targets - {0}), 1)} | (
             {0: name} if 0 in self._targets else {})
@@ -115,7 +115,7 @@ class _Translation:
             if at in labels and at:
                 out.append(f"{labels[at]}:")
             out.append("\t" + text)
-        out += [".Lfunc_end0:", f"\t.size\t{name}, .Lfunc_end0-{name}"]
+        out += [".Lfunc_end0:", f"\t.size\t{name}, .Lfunc_end0-{name}"] + (["\t.cfi_endproc"] if frames else [])
         for constant in constants:
             if not constant.label.startswith(".LCPI"):
                 out += self._data(constant)
@@ -347,7 +347,6 @@ class _Translation:
         start, at = constant.place.offset, 0
         data = section.data[start : start + constant.size]
         items = self._code.relocations.get(constant.place.section, {})
-        places = sorted(offset - start for offset in items)
         plain = bytearray()
 
         def flush() -> None:
@@ -366,8 +365,6 @@ class _Translation:
                 constant.lines.append(f"\t.quad\t{self._reference(where, '.quad')}")
                 at += 8
                 continue
-            following = bisect.bisect_right(places, at)
-            del following
             plain.append(data[at])
             at += 1
         flush()
