@@ -25,6 +25,7 @@ _WIDTHS = {"b": 8, "w": 16, "l": 32, "q": 64}
 _PADDING = ("nop", "int3", "data16", "cs nop", "xchgw %ax, %ax")
 _HANDLERS = ("_Unwind_Resume", "__cxa_begin_catch", "__cxa_end_catch")
 _NOBITS, _OBJECT = 8, 1
+_EXECUTED = 2  # ET_EXEC: linked for a fixed address
 _WRITE, _EXECUTABLE = 1, 4
 _R64, _PC32, _PLT32, _R32, _R32S, _GOTTPOFF, _TPOFF32 = 1, 2, 4, 10, 11, 22, 23
 _GOT = (9, 41, 42)
@@ -33,6 +34,7 @@ _GLOB_DAT, _JUMP_SLOT, _RELATIVE, _TPOFF64 = 6, 7, 8, 18
 _MAX_DATA = 64 * 1024  # bytes of a constant
 _MAX_GUESSED = 4096  # those of one whose end the file does not tell
 _RELATIVES = ".data.rel.ro"
+_ESCAPES = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
 
 
 def assemblies(function: Function) -> list[str]:
@@ -229,8 +231,7 @@ class _Translation:
         if where is None:
             raise LiftError("a reference to where the file holds nothing")
         name = self._reference(where, text)
-        if self._code.linked and text.startswith("leaq") and not name.startswith(".L") and isinstance(where, Place) and (
-                self._exported(name)):
+        if self._code.linked and text.startswith("leaq") and isinstance(where, Place) and self._exported(name):
             self.doubtful = True
             return f"{name}@GOTPCREL" if self._table else name
         return name
@@ -351,14 +352,20 @@ class _Translation:
 
         def flush() -> None:
             if plain:
-                constant.lines.append("\t.byte\t" + ",".join(map(str, plain)))
+                constant.lines.append("\t" + _bytes(bytes(plain), pool=constant.label.startswith(".LCPI")))
                 plain.clear()
 
         while at < constant.size:
             item = items.get(start + at)
-            word = self._words.get(section.address + start + at) if self._code.linked else None
+            word = self._word(section, start + at)
+            if item is not None and item.kind == _PC32:
+                flush()
+                name = self._reference(self._code.target(item, -at), ".long")
+                constant.lines.append(f"\t.long\t{name}-{constant.label}")
+                at += 4
+                continue
             if item is not None and (item.kind != _R64 or at + 8 > constant.size):
-                raise LiftError("a constant that holds distances")
+                raise LiftError(f"a constant with a relocation of the kind {item.kind}")
             where = self._code.target(item, 0) if item is not None else word
             if where is not None:
                 flush()
@@ -368,6 +375,16 @@ class _Translation:
             plain.append(data[at])
             at += 1
         flush()
+
+    def _word(self, section: Section, at: int) -> Place | Named | None:
+        """What a word of a linked file's constants points to, if it is known to."""
+        if not self._code.linked:
+            return None
+        address = section.address + at
+        if self._code.kind == _EXECUTED and section.name.startswith(_RELATIVES) and not address % 8:
+            word = section.data[at : at + 8]
+            return self._code.at(int.from_bytes(word, "little")) if any(word) and len(word) == 8 else None
+        return self._words.get(address)
 
     def _data(self, constant: _Constant) -> list[str]:
         label = constant.label
@@ -434,6 +451,20 @@ def _quoted(name: str) -> str:
 
 def _with(name: str, distance: int) -> str:
     return f"{name}{distance:+d}" if distance else name
+
+
+def _bytes(data: bytes, *, pool: bool) -> str:
+    """Data as clang prints it."""
+    if pool and len(data) in (4, 8):
+        word = ".long" if len(data) == 4 else ".quad"
+        return f"{word}\t0x{int.from_bytes(data, 'little'):0{2 * len(data)}x}"
+    if len(data) == 1:
+        return f".byte\t{data[0]}"
+    if len(set(data)) == 1:
+        return f".zero\t{len(data)}" + (f",{data[0]}" if data[0] else "")
+    kind, shown = (".asciz", data[:-1]) if data[-1] == 0 else (".ascii", data)
+    text = "".join(_ESCAPES.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}") for byte in shown)
+    return f'{kind}\t"{text}"'
 
 
 def _printable(data: bytes) -> bool:
