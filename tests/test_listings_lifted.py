@@ -90,7 +90,11 @@ def test_a_shared_library_names_what_its_table_of_addresses_holds(folder: Path) 
     functions = {function.name: function for function in read_functions(folder / "in.so")}
     assert "movq\tcounter@GOTPCREL(%rip), %rax" in assemblies(functions["inner"])[0]
     assert "callq\tfirst@PLT" in assemblies(functions["relay"])[0]
-    assert same_code(functions["relay"]) and same_code(functions["look"])
+    assert same_code(functions["relay"]) and same_code(functions["inner"]) and same_code(functions["taken"])
+    with Rules() as rules, Checker() as checker:
+        text = rules.propose(functions["inner"])[0]
+        assert checker.check(functions["inner"], text).verdict is Verdict.IDENTICAL
+        assert not checker.check(functions["inner"], text.replace("@counter", "@away")).verdict.good
 
 
 def test_other_code_of_an_object_is_run(folder: Path, clang: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from llm_compiler.lifting import LiftError
 from llm_compiler.validation.differential.image import Section, Symbol
 
 _LINE = re.compile(r"^\s*([0-9a-f]+):\s+(.*)$")
-_COMMENT = re.compile(r"\s+# (?:(0x[0-9a-f]+)(?: <[^>]*>)?$|.*$)")
+_COMMENT = re.compile(r"\s+# .*$")
 _HEX = re.compile(r"(?<![\w.$%])(-?)0x([0-9a-f]+)\b|\$(-?)0x([0-9a-f]+)\b")
 _RIP = re.compile(r"-?(?:\d+)?\(%rip\)")
 _BRANCH = re.compile(r"^((?:[a-z]+ )*?(?:j[a-z]+|callq?)) (?:0x)?([0-9a-f]+) <[^>]*>$")
@@ -30,7 +30,7 @@ _WRITE, _EXECUTABLE = 1, 4
 _R64, _PC32, _PLT32, _R32, _R32S, _GOTTPOFF, _TPOFF32 = 1, 2, 4, 10, 11, 22, 23
 _GOT = (9, 41, 42)
 _BY_CALL = (19, 20, 21)  # TLSGD, TLSLD, DTPOFF32
-_GLOB_DAT, _JUMP_SLOT, _RELATIVE, _TPOFF64 = 6, 7, 8, 18
+_RELATIVE, _TPOFF64 = 8, 18
 _MAX_DATA = 64 * 1024  # bytes of a constant
 _MAX_GUESSED = 4096  # those of one whose end the file does not tell
 _RELATIVES = ".data.rel.ro"
@@ -82,15 +82,16 @@ class _Translation:
         self._base = code.start + (code.section.address if code.linked else 0)
         shown = function.shown if code.linked else function.elf.dumped(code.section.name)
         lines = [(int(match[1], 16), match[2]) for match in map(_LINE.match, shown.splitlines()) if match]
-        self._lines = [(at - self._base, re.sub(r"\s+", " ", text).strip() if "#" not in text else text.strip())
+        self._lines = [(at - self._base, re.sub(r"\s+", " ", _COMMENT.sub("", text)).strip())
                        for at, text in lines if self._base <= at < self._base + code.size]
         self._starts = {at for at, _ in self._lines}
         self._targets: set[int] = set()
         self._constants: dict[Place, _Constant] = {}
         self._counts: dict[str, int] = {}
-        self._switches = any(re.search(r"\bjmpq? \*", re.sub(r"\s+", " ", text)) for _, text in self._lines)
+        self._switches = any(re.search(r"\bjmpq? \*", text) for _, text in self._lines)
         self._direct = {self._symbol(item.symbol).name for item in code.own.values()
                         if item.kind in (_PC32, _R32, _R32S)}
+        self._words: dict[int, Place | Named] = {}
         self._slots = self._dynamic() if code.linked else {}
         self.doubtful = False
 
@@ -99,7 +100,7 @@ class _Translation:
             raise LiftError("code that cannot be disassembled")
         while self._lines and self._lines[-1][1].startswith(_PADDING) and not self._code.symbol.size:
             self._lines.pop()
-        body = [(at, self._instruction(at, text)) for at, text in self._lines if not text.startswith(_PADDING)]
+        body = [(at, "" if text.startswith(_PADDING) else self._instruction(at, text)) for at, text in self._lines]
         name = _quoted(self._code.name)
         out = ["\t.text", '\t.file\t"input"']
         constants = list(self._constants.values())
@@ -116,7 +117,8 @@ class _Translation:
         for at, text in body:
             if at in labels and at:
                 out.append(f"{labels[at]}:")
-            out.append("\t" + text)
+            if text:
+                out.append("\t" + text)
         out += [".Lfunc_end0:", f"\t.size\t{name}, .Lfunc_end0-{name}"] + (["\t.cfi_endproc"] if frames else [])
         for constant in constants:
             if not constant.label.startswith(".LCPI"):
@@ -127,9 +129,6 @@ class _Translation:
     # --- instructions
 
     def _instruction(self, at: int, text: str) -> str:
-        comment = _COMMENT.search(text)
-        address = int(comment[1], 16) if comment and comment[1] else None
-        text = re.sub(r"\s+", " ", text[: comment.start()] if comment else text).strip()
         branch = _BRANCH.match(text)
         end = self._code.end(at)
         fields = [(place, item) for place, item in self._code.own.items() if at <= place < end]
@@ -146,9 +145,9 @@ class _Translation:
         for place, item in fields:
             text = self._filled(text, place, end, item.kind, self._code.target(
                 item, end - place if item.kind in (_PC32, _PLT32, *_GOT, _GOTTPOFF) else 0))
-        if not fields and "(%rip)" in text:
-            if address is None:
-                raise LiftError("an address that the listing does not tell")
+        relative = _RIP.search(text)
+        if relative and not fields:
+            address = self._base + end + int(relative[0].removesuffix("(%rip)") or "0")
             text = _RIP.sub(lambda _: f"{self._found(text, address)}(%rip)", text, count=1)
             if "@GOT" in text:
                 text = text.replace("leaq ", "movq ", 1)
@@ -405,28 +404,23 @@ class _Translation:
 
     def _dynamic(self) -> dict[int, str]:
         """The table of addresses of a linked file: what each of its words refers to; and `_words`, those of data."""
-        self._words: dict[int, Place | Named] = {}
         found: dict[int, str] = {}
-        image = self._code.image
-        names = _dynamic_names(image.sections)
-        tables = [(section.address, section.address + section.size) for section in image.sections
-                  if section.name.startswith(".got")]
-        for items in image.relocations.values():
-            for item in items:
-                name = names[item.symbol] if item.symbol < len(names) else ""
-                slot = any(start <= item.offset < end for start, end in tables)
-                if item.kind in (_GLOB_DAT, _JUMP_SLOT) and name:
-                    found[item.offset] = f"{_quoted(name)}@GOTPCREL"
-                elif item.kind == _TPOFF64 and name and not item.addend:
-                    found[item.offset] = f"{_quoted(name)}@GOTTPOFF"
-                elif item.kind == _R64 and name:
-                    self._words[item.offset] = Named(name, item.addend)
-                elif item.kind == _RELATIVE:
-                    where = self._code.at(item.addend)
-                    if slot and isinstance(where, Place) and self._at_start(where):
-                        found[item.offset] = f"{_quoted(self._at_start(where))}@GOTPCREL"
-                    elif where is not None and not slot:
-                        self._words[item.offset] = where
+        code = self._code
+        for address, where in code.slots.items():
+            name = where.name if isinstance(where, Named) else self._at_start(where)
+            if name:
+                found[address] = f"{_quoted(name)}@GOTPCREL"
+        names = _dynamic_names(code.image.sections)
+        for item in (item for items in code.image.relocations.values() for item in items):
+            name = names[item.symbol] if item.symbol < len(names) else ""
+            if item.kind == _TPOFF64 and name and not item.addend:
+                found[item.offset] = f"{_quoted(name)}@GOTTPOFF"
+            elif item.kind == _R64 and name:
+                self._words[item.offset] = Named(name, item.addend)
+            elif item.kind == _RELATIVE and item.offset not in code.slots:
+                pointed = code.at(item.addend)
+                if pointed is not None:
+                    self._words[item.offset] = pointed
         return found
 
 
