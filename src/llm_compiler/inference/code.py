@@ -20,6 +20,9 @@ from llm_compiler.validation.differential.image import Image, Relocation, Sectio
 X86_64, AARCH64 = 62, 183
 """ELF machines."""
 
+UNENDED = "a constant whose end the file does not tell"
+"""Why linked files' strings cannot be told to be equal."""
+
 _WRITE, _ALLOCATED, _EXECUTABLE, _MERGE, _STRINGS = 1, 2, 4, 0x10, 0x20
 _NOBITS, _DYNAMIC_SYMBOLS = 8, 11
 _FUNCTION, _SECTION_SYMBOL, _FILE = 2, 3, 4
@@ -476,7 +479,7 @@ class _Comparison:
         known = next((constant for constant, at in original.constants(start) if at == 0 and constant.sized), None)
         length = known.size if known is not None else original.extent(start, section)
         if theirs.sized and length is None:
-            return "a constant whose end the file does not tell"
+            return UNENDED
         if theirs.sized and length != theirs.size:
             return f"a constant of {theirs.size} bytes instead of {length}"
         if not theirs.sized and known is not None and known.size < theirs.size:

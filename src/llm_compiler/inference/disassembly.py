@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from llm_compiler.errors import InputError, LlmcError
 from llm_compiler.inference import roundtrip
 from llm_compiler.inference.backend import Backend, Form
-from llm_compiler.inference.code import Code, difference
+from llm_compiler.inference.code import UNENDED, Code, difference
 from llm_compiler.inference.cutting import cut
 from llm_compiler.inference.execution import run_beside
 from llm_compiler.inference.functions import Function
@@ -171,7 +171,8 @@ class Checker:
         except (LlmcError, struct.error, IndexError) as error:
             return Checked(Verdict.FAILED, f"its code cannot be compared: {error}", answer.text), ""
         similarity = difflib.SequenceMatcher(None, ours, theirs, autojunk=False).ratio()
-        return Checked(Verdict.DIFFERS, _first(ours, theirs) or reason, answer.text, similarity=similarity), again
+        told = reason if reason == UNENDED else _first(ours, theirs) or reason  # else linking shows other lines
+        return Checked(Verdict.DIFFERS, told, answer.text, similarity=similarity), again
 
     def _executed(self, name: str, shown: str, answer: Answer, again: str, found: Checked) -> Checked:
         folder = Path(tempfile.mkdtemp(dir=self._folder.name))
