@@ -90,7 +90,11 @@ class _Translation:
             out.append("\t.cfi_startproc")
         labels = {at: f".LBB0_{number}" for number, at in enumerate(sorted(self._refers.targets - {0}), 1)} | (
             {0: name} if 0 in self._refers.targets else {})
+        padding: int | None = None
         for at, text in body:
+            if padding is not None and text:
+                out += _aligned(padding, at)
+            padding = None if text else at if padding is None else padding
             if at in labels and at:
                 out.append(f"{labels[at]}:")
             if text:
@@ -168,6 +172,12 @@ class _Translation:
         if not names:
             raise LiftError("a jump to code without a name")
         return quoted(names)
+
+def _aligned(start: int, end: int) -> list[str]:
+    """What fills a gap before an aligned place, in a function that is aligned itself."""
+    power = next((power for power in range(1, 7) if -(-start >> power) << power == end), 0)
+    return [f"\t.p2align\t{power}, 0x90"] if power else []
+
 
 def _decimal(match: re.Match[str]) -> str:
     if match[2] is not None:
