@@ -130,6 +130,13 @@ def test_functions_in_sections_of_their_own(folder: Path) -> None:
         assert same_code(function), function.name
 
 
+def test_gaps_are_alignment(clang: str, tmp_path: Path) -> None:
+    write_source(tmp_path, "in.c", "unsigned long count(const char *s) { long n = 0; while (s[n]) n++; return n * 5; }")
+    subprocess.run([clang, "-O2", "-c", "in.c", "-o", "in.o"], cwd=tmp_path, check=True)
+    function, = read_functions(tmp_path / "in.o")
+    assert "nop" in function.shown and ".p2align" in assemblies(function)[0] and same_code(function)
+
+
 def test_constants_are_signed_in_their_width() -> None:
     assert plain_numbers("movl $4294967295, %eax") == "movl $-1, %eax"
     assert plain_numbers("cmpb $255, (%rdi)") == "cmpb $-1, (%rdi)"
