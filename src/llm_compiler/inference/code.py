@@ -20,6 +20,9 @@ from llm_compiler.validation.differential.image import Image, Relocation, Sectio
 X86_64, AARCH64 = 62, 183
 """ELF machines."""
 
+UNENDED = "a constant whose end the file does not tell"
+"""Why linked files' strings cannot be told to be equal."""
+
 _WRITE, _ALLOCATED, _EXECUTABLE, _MERGE, _STRINGS = 1, 2, 4, 0x10, 0x20
 _NOBITS, _DYNAMIC_SYMBOLS = 8, 11
 _FUNCTION, _SECTION_SYMBOL, _FILE = 2, 3, 4
@@ -32,6 +35,7 @@ _R64, _PC32, _PLT32, _R32, _R32S, _PC64, _GOTPCREL, _GOTPCRELX, _REX_GOTPCRELX =
 _X86_FIELDS = {_R64: (8, False), _PC32: (4, True), _PLT32: (4, True), _R32: (4, False), _R32S: (4, False),
                _PC64: (8, True)}
 _GOT = (_GOTPCREL, _GOTPCRELX, _REX_GOTPCRELX)
+_GLOB_DAT, _JUMP_SLOT, _RELATIVE = 6, 7, 8  # what x86-64's loaders put into a table of addresses
 _X86_DISTANCES = (_PC32, _PLT32, _PC64, *_GOT)
 # AArch64: whole words of data, distances of data, branches.
 _ABS64, _PREL32, _PREL64, _JUMP26, _CALL26 = 257, 261, 260, 282, 283
@@ -154,6 +158,26 @@ class Code:
             if section.flags & _ALLOCATED and section.address <= address < section.address + max(section.size, 1):
                 return Place(index, address - section.address)
         return None
+
+    @cached_property
+    def slots(self) -> dict[int, Place | Named]:
+        """What the table of addresses of a linked file holds, by the addresses of its words, as its loader is told."""
+        if not self.linked:
+            return {}
+        names = [symbol.name for symbol in _dynamic(self.image)]
+        tables = [range(section.address, section.address + section.size) for section in self.image.sections
+                  if section.name.startswith(".got")]
+        found: dict[int, Place | Named] = {}
+        for item in (item for items in self.image.relocations.values() for item in items):
+            if not any(item.offset in table for table in tables):
+                continue
+            if item.kind in (_GLOB_DAT, _JUMP_SLOT) and item.symbol < len(names) and names[item.symbol]:
+                found[item.offset] = Named(names[item.symbol], 0)
+            elif item.kind == _RELATIVE:
+                where = self.at(item.addend)
+                if where is not None:
+                    found[item.offset] = where
+        return found
 
     def names_at(self, place: Place) -> set[str]:
         base = self.image.sections[place.section].address if self.linked else 0
@@ -366,6 +390,10 @@ class _Comparison:
         if at + size > code.size or (kind not in _X86_FIELDS and kind not in _GOT):
             return None
         if kind in _GOT:
+            if code.linked and code.bytes[at - 2] == across.bytes[beside - 2]:  # the table of addresses is still used
+                skipped.update(range(at, at + 4))
+                distance = int.from_bytes(code.bytes[at : at + 4], "little", signed=True)
+                return code.slots.get(code.section.address + code.start + code.end(at) + distance)
             # lea in place of mov is how a linker spares the table of addresses.
             if not code.linked or kind == _GOTPCREL or code.bytes[at - 2] != 0x8D or across.bytes[beside - 2] != 0x8B:
                 return None
@@ -451,7 +479,7 @@ class _Comparison:
         known = next((constant for constant, at in original.constants(start) if at == 0 and constant.sized), None)
         length = known.size if known is not None else original.extent(start, section)
         if theirs.sized and length is None:
-            return "a constant whose end the file does not tell"
+            return UNENDED
         if theirs.sized and length != theirs.size:
             return f"a constant of {theirs.size} bytes instead of {length}"
         if not theirs.sized and known is not None and known.size < theirs.size:

@@ -21,10 +21,11 @@ from typing import Any, Protocol
 from llm_compiler.errors import InputError, LlmcError
 from llm_compiler.inference import roundtrip
 from llm_compiler.inference.backend import Backend, Form
-from llm_compiler.inference.code import Code, difference
+from llm_compiler.inference.code import UNENDED, Code, difference
 from llm_compiler.inference.cutting import cut
 from llm_compiler.inference.execution import run_beside
 from llm_compiler.inference.functions import Function
+from llm_compiler.inference.listing import assemblies
 from llm_compiler.inference.roundtrip import Answer, Refused
 from llm_compiler.llvm.frontend import temporary_folder
 from llm_compiler.llvm.job import Limits
@@ -145,10 +146,10 @@ class Checker:
                 return found
             tried.append((found, again))
         best, again = min(tried, key=lambda item: item[0].key)
-        if best.verdict is not Verdict.DIFFERS or not self._run or function.elf is not None or (
-                function.target != "x86_64") or answer.assembly:
+        if best.verdict is not Verdict.DIFFERS or not self._run or function.target != "x86_64" or answer.assembly:
             return best
-        return self._executed(function, answer, again, best)
+        shown = function.shown if function.elf is None else _standing_alone(function, original)
+        return best if shown is None else self._executed(function.name, shown, answer, again, best)
 
     def _original(self, function: Function) -> Code:
         if self._codes is None or self._codes[0] is not function:
@@ -170,18 +171,29 @@ class Checker:
         except (LlmcError, struct.error, IndexError) as error:
             return Checked(Verdict.FAILED, f"its code cannot be compared: {error}", answer.text), ""
         similarity = difflib.SequenceMatcher(None, ours, theirs, autojunk=False).ratio()
-        return Checked(Verdict.DIFFERS, _first(ours, theirs) or reason, answer.text, similarity=similarity), again
+        told = reason if reason == UNENDED else _first(ours, theirs) or reason  # else linking shows other lines
+        return Checked(Verdict.DIFFERS, told, answer.text, similarity=similarity), again
 
-    def _executed(self, function: Function, answer: Answer, again: str, found: Checked) -> Checked:
+    def _executed(self, name: str, shown: str, answer: Answer, again: str, found: Checked) -> Checked:
         folder = Path(tempfile.mkdtemp(dir=self._folder.name))
         try:
-            outcome = run_beside(self._pool, folder, function.name, function.shown, again, answer.bitcode,
-                                 seed=self._seed)
+            outcome = run_beside(self._pool, folder, name, shown, again, answer.bitcode, seed=self._seed)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         if outcome.equal:
             return replace(found, verdict=Verdict.EQUIVALENT, reason="", inputs=outcome.inputs)
         return replace(found, reason=f"{found.reason}; {outcome.reason}", inputs=outcome.inputs)
+
+
+def _standing_alone(function: Function, original: Code) -> str | None:
+    """Assembly of a listed function that can be run: it gives the same code, to the last constant; None without any."""
+    if any(section.name.startswith(".gcc_except_table") and section.size for section in original.image.sections):
+        return None  # the function's own handlers cannot be told from others'
+    try:
+        shown = assemblies(function)[0]
+        return None if difference(original, roundtrip.code_of(shown, function.name, function.target)) else shown
+    except (LlmcError, struct.error, IndexError):
+        return None
 
 
 def _lines(function: Function) -> list[str]:

@@ -49,6 +49,10 @@ class Elf:
     def _starts(self) -> dict[str, list[int]]:
         return {}
 
+    @cached_property
+    def _dumps(self) -> dict[str, str]:
+        return {}
+
     def code(self, name: str, stubs: Mapping[int, str]) -> Code:
         """A function's code. Raises InputError for a name that has none."""
         plain = Code(self.data, name)
@@ -58,6 +62,12 @@ class Elf:
         if section not in self._starts:
             self._starts[section] = roundtrip.instruction_starts(self.data, section, self.target)
         return Code(self.data, name, self._starts[section], stubs)
+
+    def dumped(self, section: str) -> str:
+        """What a disassembler shows of a section of the file as it stands. Raises CompileError."""
+        if section not in self._dumps:
+            self._dumps[section] = roundtrip.dumped(self.data, section, self.target)
+        return self._dumps[section]
 
 
 @dataclass(frozen=True)

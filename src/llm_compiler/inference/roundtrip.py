@@ -41,7 +41,7 @@ _ESCAPED = re.compile(r'\b(?:section|partition|gc) "[^"]*[\\,\s#][^"]*"')
 _REFUSED = ("naked", "returns_twice", "speculatable")
 _EFFECTS = {"none": 0, "read": 1, "write": 2, "readwrite": 3}
 _CALL = re.compile(r'  (?:%\S+ = )?(?:(?:tail|musttail|notail) )?call [^\n]*?(@(?:"[^"]*"|[\w.$-]+)|%\S+?)\(')
-_LINE = re.compile(rb"^\s*([0-9a-f]+):\s", re.MULTILINE)
+_LINE = re.compile(r"^\s*([0-9a-f]+):\s", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -280,6 +280,11 @@ def instruction_ends(data: bytes, name: str) -> list[int]:
 
 
 def instruction_starts(data: bytes, section: str, target: str) -> list[int]:
+    return [int(number, 16) for number in _LINE.findall(dumped(data, section, target))]
+
+
+def dumped(data: bytes, section: str, target: str) -> str:
+    """What a disassembler shows of a section. Raises CompileError, ToolchainError."""
     objdump = find_objdump(target)
     with tempfile.TemporaryDirectory(prefix="dump-") as folder:
         path = Path(folder) / "in.o"
@@ -289,4 +294,4 @@ def instruction_starts(data: bytes, section: str, target: str) -> list[int]:
                                   stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False)
         except subprocess.TimeoutExpired as error:
             raise CompileError("llvm-objdump took too long") from error
-    return [int(number, 16) for number in _LINE.findall(done.stdout)]
+    return done.stdout.decode(errors="replace")

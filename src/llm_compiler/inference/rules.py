@@ -14,6 +14,7 @@ from llm_compiler.inference import roundtrip
 from llm_compiler.inference.cutting import cut
 from llm_compiler.inference.disassembly import Checked, Proposal, Verdict
 from llm_compiler.inference.functions import Function
+from llm_compiler.inference.listing import assemblies, plain_numbers
 from llm_compiler.lifting import Choice, LiftError, Lifting
 from llm_compiler.llvm import library
 from llm_compiler.llvm.job import Limits
@@ -33,6 +34,9 @@ _LEAST = "function(dce)"
 _CHANGES = ("wide", "copied", "loose", "extended", "ends", "full", "turned", "odd", "split", "bools")
 _CHECKED = 2  # texts that are checked where the first is not identical
 _LONGEST = 4096  # lines of assembly
+
+
+_Rank = tuple[bool, bool, float]
 
 
 @dataclass(frozen=True)
@@ -96,23 +100,35 @@ class Rules:
         """IR texts, those first that lower to what is closest to the function's code. Raises LlmcError."""
         if function.target != "x86_64":
             raise LiftError(f"no rules for {function.target}")
-        if function.listing:
-            raise LiftError("no rules for listings of objects")
-        return _Search(self._pool, function).found()
+        found: dict[str, _Rank] = {}
+        refused: LiftError | None = None
+        for assembly in assemblies(function) if function.listing else [function.shown]:
+            try:
+                ranked = _Search(self._pool, assembly, function.name).found()
+            except LiftError as error:
+                refused = refused or error
+                continue
+            found |= {text: max(rank, found.get(text, rank)) for text, rank in ranked.items()}
+            if max(found.values())[0]:
+                break
+        if not found:
+            raise refused or LiftError("LLVM refuses what the rules make of it")
+        return sorted(found, key=found.__getitem__, reverse=True)
 
 
 class _Search:
     """One thing after the other is decided otherwise, and kept where that comes closer."""
 
-    def __init__(self, pool: WorkerPool, function: Function) -> None:
+    def __init__(self, pool: WorkerPool, assembly: str, name: str) -> None:
         self._pool = pool
-        self._name = function.name
-        self._lifting = Lifting(function.shown, function.name)
-        self._wanted = _lines(function.shown, function.name)
+        self._name = name
+        self._lifting = Lifting(assembly, name)
+        self._wanted = _lines(assembly, name)
         self._tried: dict[str, float] = {}
-        self._ranked: dict[str, tuple[bool, bool, float]] = {}
+        self._ranked: dict[str, _Rank] = {}
 
-    def found(self) -> list[str]:
+    def found(self) -> dict[str, _Rank]:
+        """Texts and how good each is. Raises LiftError."""
         best = Choice()
         text, results = self._lifting.text(best)
         score = self._score(text, best)
@@ -128,9 +144,7 @@ class _Search:
                 continue
             if again == 1.0 or (again > score and not other.result):
                 best, score = other, again
-        if not self._ranked:
-            raise LiftError("LLVM refuses what the rules make of it")
-        return sorted(self._ranked, key=self._ranked.__getitem__, reverse=True)
+        return self._ranked
 
     def _score(self, text: str, choice: Choice) -> float:
         """How close a text comes, by the best way to clean it up."""
@@ -158,7 +172,8 @@ def _lines(text: str, name: str) -> list[str]:
         own = ""
     names: dict[str, str] = {}
     text = _LABEL.sub(lambda match: names.setdefault(match[0], f".L{len(names)}"), compact_assembly(own))
-    return [line for line in text.replace("@PLT", "").splitlines() if line.endswith(":") or not line.startswith(".")]
+    text = text.replace("@PLT", "").replace(";", " ")
+    return [plain_numbers(line) for line in text.splitlines() if line.endswith(":") or not line.startswith(".")]
 
 
 def _similarity(one: Sequence[str], other: Sequence[str]) -> float:
