@@ -16,6 +16,11 @@ demo: $(STAMP)
 	@echo "== a pass list that miscompiles, found by running the file's functions (make goes on)"
 	-$(BIN)/llmc verify examples/json.c --effort quick --passes 'default<Oz>,function(structurizecfg)' | head -4
 	@echo
+	@echo '== an object lifted back to LLVM-IR, function by function, and what became of each (make goes on)'
+	@mkdir -p build
+	$(BIN)/clang -Oz -c examples/inflate.c -o build/inflate.o
+	-$(BIN)/llmc disassemble build/inflate.o -o build/inflate-ir
+	@echo
 	@echo '== the compiler wrapper, against clang'
 	@mkdir -p build
 	$(BIN)/clang -Oz -c examples/json.c -o build/json-clang.o
