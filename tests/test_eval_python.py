@@ -320,6 +320,17 @@ def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     found.server_close()
 
 
+def test_a_server_is_told_by_its_address_and_name(server: tuple[str, list[dict[str, Any]]], stand_in: dict[str, Any],
+                                                  files: dict[str, Path], tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["eval", "python", "--model", server[0], "-o", tmp_path / "run", "--mbpp", files["mbpp"], "--tasks", "mbpp"]
+    code, out, err = llmc(capsys, *words, "--name", "m")
+    assert code == 0, err
+    assert "| mbpp | 2 | 2 | 100.0 %" in out and runs.read(tmp_path / "run").arguments["server"] == f"{server[0]} m"
+    code, out, err = llmc(capsys, *words, "--name", "other")
+    assert code == 2 and not out and "server" in err
+
+
 needs_lm_eval = pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="lm-eval is not installed")
 
 

@@ -133,6 +133,7 @@ def size(
     _need(datasets=inputs)
     from llm_compiler.evaluation import sizes as task
     from llm_compiler.evaluation.programs import profile_of
+    from llm_compiler.models.engine import fingerprint
 
     if (model is None) == (predictor is None):
         raise InputError("name either a --model or a --predictor")
@@ -140,7 +141,10 @@ def size(
     suite = _suite(inputs, "emulation", split, limit, seed, where={"output": ["ir"]}, columns=["passes", "output"])
     backend = _backend("emulation", model, tokenizer, name, form, context)
     predict = backend or task.load_predictor(predictor or "")
-    return _made(task.TASK, output, suite, seed, options.parameters(), model or predictor, backend,
+    decides = options.parameters()
+    if predictor is not None:
+        decides["fingerprint"] = fingerprint(Path(predictor.rpartition(":")[0]))
+    return _made(task.TASK, output, suite, seed, decides, model or predictor, backend,
                  lambda run, progress: task.evaluate(run, suite, options, predict, progress), as_json)
 
 
@@ -237,12 +241,14 @@ def next_token(
     _need(datasets=inputs, modules=("torch", "transformers"), extra="train")
     from llm_compiler.evaluation import nexttoken as task
     from llm_compiler.evaluation.suites import ANY
+    from llm_compiler.models.engine import fingerprint
 
     if model is None:
         raise InputError("name the model to evaluate with --model")
     suite = _suite(inputs, "pretraining", split, limit, seed, columns=["kind", "target", "level"], suffixes=ANY)
     scorer = task.Scorer(model, context=context)
-    return _made(task.TASK, output, suite, seed, {"context": scorer.context}, str(model), None,
+    decides = {"context": scorer.context, "fingerprint": fingerprint(model)}
+    return _made(task.TASK, output, suite, seed, decides, str(model), None,
                  lambda run, progress: task.evaluate(run, suite, scorer, progress), as_json)
 
 
@@ -273,12 +279,15 @@ def python(
     _need()
     from llm_compiler.evaluation import harness, pythonproblems
     from llm_compiler.evaluation import python as task
+    from llm_compiler.models.engine import fingerprint
 
     arguments: dict[str, Any] = {"lm-eval": harness.version(), "batch": batch}
     task.check_confinement(unsafe_code)
     files = pythonproblems.find_files(None if tasks is None else tasks.split(","), humaneval, mbpp)
     suite, problems = pythonproblems.draw(files, limit, seed)
     with harness.open_model(model, name=name, batch=batch) as opened:
+        arguments |= {"server": f"{model} {name}".rstrip()} if "://" in model else {
+            "fingerprint": fingerprint(Path(model))}
         return _made(task.TASK, output, suite, seed, arguments, model, None,
                      lambda run, progress: task.evaluate(run, problems, opened, progress), as_json)
 
@@ -362,19 +371,18 @@ def _backend(task: str, model: str | None, tokenizer: Path | None, name: str, fo
 def _made(task: str, output: Path, suite: Suite | None, seed: int, arguments: Mapping[str, Any], model: str | None,
           backend: Backend | None, evaluate: Callable[[Run, Callable[[int, int], None]], None],
           as_json: bool) -> int:
-    """Make the run, or what is left of it, and its report. Exit code 1 when the model was lost on the way."""
+    """Make the run, or what is left of it, and its report. Exit code 1 when the model was lost on the way.
+
+    arguments: all that decides the records; without a backend, what tells the model from others, too.
+    """
     from llm_compiler.evaluation.report import report_of
     from llm_compiler.evaluation.runs import Run, read
-    from llm_compiler.inference.backend import EMBEDDED
-    from llm_compiler.inference.rules import RULES
-    from llm_compiler.models.engine import EngineError, fingerprint
+    from llm_compiler.models.engine import EngineError
 
     decides: dict[str, Any] = {**arguments, "model": model, "label": _label(model)}
     if backend is not None:
         decides |= {"form": str(backend.form), "context": backend.engine.context,
                     "fingerprint" if backend.files else "server": backend.identity}
-    elif model not in (None, EMBEDDED, RULES):
-        decides["fingerprint"] = fingerprint(Path(model.rpartition(":")[0] if ".py:" in model else model))
     about: dict[str, Any] = {"command": sys.argv[1:]}
     if suite is not None:
         decides["data"] = suite.identity
