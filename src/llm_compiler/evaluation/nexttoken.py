@@ -65,7 +65,7 @@ class Scorer:
         import torch
         from torch.nn import functional
 
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        ids = tokenizers.encoded(self.tokenizer, text)
         if self._begin is not None and not self.compacts:
             ids = [self._begin, *ids]
         nats, scored = 0.0, 1

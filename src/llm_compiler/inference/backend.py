@@ -116,34 +116,34 @@ def open_backend(model: str, *, tokenizer: Path | None = None, name: str = "", f
     wanted = None if form is None else Form.parse(form)
     if context is not None and context < 64:
         raise InputError("a context has at least 64 tokens")
+    sizes = {} if context is None else {"context": context}
     if "://" in model:
         if tokenizer is not None:
             wanted = wanted or _form_of(_added(tokenizer))
-        key = os.environ.get(KEY, "")
-        server = Server(model, name, key=key) if context is None else Server(model, name, key=key, context=context)
-        return Backend(server, wanted or Form.REFERENCE)
+        return Backend(Server(model, name, key=os.environ.get(KEY, ""), **sizes), wanted or Form.REFERENCE)
     path = Path(model)
     if path.is_dir():
         if tokenizer is not None:
             raise InputError(f"{model} has a tokenizer of its own; leave --tokenizer out")
+        place = path / "tokenizer.json"
         if is_openvino(path):
-            added = _added(path / "tokenizer.json")
-            openvino = OpenVino(path, threads=threads, slots=slots) if context is None else OpenVino(
-                path, context=context, threads=threads, slots=slots)
-            found = wanted or _form_of(added)
-            return Backend(openvino, found, _BEGIN if found is Form.REFERENCE and _BEGIN in added else "", (path,))
+            added = _added(place)
+            return _told(OpenVino(path, threads=threads, slots=slots, **sizes), wanted, added, (path,))
         local = Local(path, context=context)
-        return Backend(local, wanted or _form_of(_added(path / "tokenizer.json")), files=(path,))
+        return Backend(local, wanted or _form_of(_added(place)), files=(path,))
     if not path.exists():
         raise InputError(f"there is no model {model}: name a GGUF file, a folder, or the http:// address of a server")
     place = tokenizer or path.parent / "tokenizer.json"
     if not place.exists():
         raise InputError(f"there is no tokenizer {place}: put tokenizer.json beside {path.name}, or use --tokenizer")
     added = _added(place)
-    embedded = Embedded(path, place, threads=threads, slots=slots) if context is None else Embedded(
-        path, place, context=context, threads=threads, slots=slots)
-    found = wanted or _form_of(added)
-    return Backend(embedded, found, _BEGIN if found is Form.REFERENCE and _BEGIN in added else "", (path, place))
+    return _told(Embedded(path, place, threads=threads, slots=slots, **sizes), wanted, added, (path, place))
+
+
+def _told(engine: Engine, wanted: Form | None, added: Sequence[str], files: tuple[Path, ...]) -> Backend:
+    """An engine that sets no mark before a prompt, with what its tokenizer's special tokens tell."""
+    form = wanted or _form_of(added)
+    return Backend(engine, form, _BEGIN if form is Form.REFERENCE and _BEGIN in added else "", files)
 
 
 def backend_for(task: str, model: str | None = None, *, tokenizer: Path | None = None, name: str = "",

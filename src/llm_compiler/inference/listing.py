@@ -173,6 +173,7 @@ class _Translation:
             raise LiftError("a jump to code without a name")
         return quoted(names)
 
+
 def _aligned(start: int, end: int) -> list[str]:
     """What fills a gap before an aligned place, in a function that is aligned itself."""
     power = next((power for power in range(1, 7) if -(-start >> power) << power == end), 0)

@@ -34,15 +34,11 @@ class Embedded:
         self.slots = slots
 
     def count(self, prompt: str) -> int:
-        return len(self._encoded(prompt))
-
-    def _encoded(self, prompt: str) -> list[int]:
-        found: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False).ids
-        return found
+        return len(tokenizers.encoded(self.tokenizer, prompt))
 
     def complete(self, prompt: str, *, samples: int = 1, tokens: int = 256, temperature: float = 0.0, seed: int = 0,
                  grammar: str | None = None) -> Sequence[Sample]:
-        ids = self._encoded(prompt)
+        ids = tokenizers.encoded(self.tokenizer, prompt)
         check_length(len(ids), tokens, self.context)
         asked: dict[str, Any] = {
             "prompt": ids, "n": samples, "n_predict": tokens, "temperature": temperature, "seed": seed, "n_probs": 1,

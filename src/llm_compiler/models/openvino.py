@@ -11,7 +11,7 @@ from typing import Any
 
 from llm_compiler.errors import InputError
 from llm_compiler.models import tokenizer as tokenizers
-from llm_compiler.models.engine import EngineError, Sample, check_length, ranked
+from llm_compiler.models.engine import EngineError, Sample, check_length, check_vocabulary, ranked
 
 MODEL = "openvino_model.xml"
 VOCABULARY = "openvino_tokenizer.xml"
@@ -61,15 +61,11 @@ class OpenVino:
             raise InputError(f"the model in {folder} cannot be run: {sentence(error)}") from error
 
     def count(self, prompt: str) -> int:
-        return len(self._encoded(prompt))
-
-    def _encoded(self, prompt: str) -> list[int]:
-        found: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False).ids
-        return found
+        return len(tokenizers.encoded(self.tokenizer, prompt))
 
     def complete(self, prompt: str, *, samples: int = 1, tokens: int = 256, temperature: float = 0.0, seed: int = 0,
                  grammar: str | None = None) -> Sequence[Sample]:
-        ids = self._encoded(prompt)
+        ids = tokenizers.encoded(self.tokenizer, prompt)
         check_length(len(ids), tokens, self.context)
         if not ids:
             raise InputError("the prompt is empty")
@@ -147,8 +143,7 @@ def _check(model: Any, folder: Path, tokens: int) -> None:
     if not names >= _INPUTS or len(model.outputs) != 1 or not model.get_sinks():
         raise InputError(f"{folder / MODEL} is no language model as `llmc convert --to openvino` writes one")
     known = model.output(0).get_partial_shape()[-1]
-    if known.is_static and known.get_length() < tokens:
-        raise InputError(f"{folder / 'tokenizer.json'} has {tokens} tokens, the model only {known.get_length()}")
+    check_vocabulary(tokens, known.get_length() if known.is_static else None, folder / "tokenizer.json")
 
 
 def sentence(error: Exception) -> str:

@@ -71,6 +71,12 @@ def load(path: Path) -> Tokenizer:
         raise InputError(f"{path} is no tokenizer.json ({first_line(error)})") from error
 
 
+def encoded(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The tokens of a text, and no others."""
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
+
+
 def save(tokenizer: Tokenizer, path: Path) -> None:
     """Write tokenizer.json, and beside it what transformers wants to know."""
     path.parent.mkdir(parents=True, exist_ok=True)
