@@ -12,7 +12,7 @@ from llm_compiler.inference import roundtrip
 from llm_compiler.inference.code import difference
 from llm_compiler.inference.disassembly import Checker, Verdict, disassemble
 from llm_compiler.inference.functions import Function, read_functions
-from llm_compiler.inference.listing import assemblies, plain_numbers
+from llm_compiler.inference.reassembly import assemblies, plain_numbers
 from llm_compiler.inference.rules import Rules
 from llm_compiler.lifting import LiftError
 from support import write_source

@@ -25,7 +25,7 @@ from llm_compiler.inference.code import UNENDED, Code, difference
 from llm_compiler.inference.cutting import cut
 from llm_compiler.inference.execution import run_beside
 from llm_compiler.inference.functions import Function
-from llm_compiler.inference.listing import assemblies
+from llm_compiler.inference.reassembly import assemblies
 from llm_compiler.inference.roundtrip import Answer, Refused
 from llm_compiler.llvm.frontend import temporary_folder
 from llm_compiler.llvm.job import Limits

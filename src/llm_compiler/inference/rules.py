@@ -14,7 +14,7 @@ from llm_compiler.inference import roundtrip
 from llm_compiler.inference.cutting import cut
 from llm_compiler.inference.disassembly import Checked, Proposal, Verdict
 from llm_compiler.inference.functions import Function
-from llm_compiler.inference.listing import assemblies, plain_numbers
+from llm_compiler.inference.reassembly import assemblies, plain_numbers
 from llm_compiler.lifting import Choice, LiftError, Lifting
 from llm_compiler.llvm import library
 from llm_compiler.llvm.job import Limits

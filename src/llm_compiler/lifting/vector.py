@@ -19,7 +19,6 @@ _CONVERT = re.compile(r"cvt(?:si2(s[sd])([lq]?)|t?(s[sd])2si([lq]?))$")
 _LOGIC = re.compile(r"(andn|and|or|xor)(?:p[sd])$|p(andn|and|or|xor)$")
 _PACKED = re.compile(r"p(add|sub|mull)([bwdq])$")
 _COMPARE = re.compile(r"pcmp(eq|gt)([bwd])$")
-_SHIFT = re.compile(r"ps(ll|rl|ra)([wdq])$")
 _UNPACK = re.compile(r"(?:punpck([lh])(bw|wd|dq|qdq)|unpck([lh])(p[sd]))$")
 _LANES = {"b": "<16 x i8>", "w": "<8 x i16>", "d": "<4 x i32>", "q": "<2 x i64>", "bw": "<16 x i8>",
           "wd": "<8 x i16>", "dq": "<4 x i32>", "qdq": "<2 x i64>", "ps": "<4 x float>", "pd": "<2 x double>"}
